@@ -1,0 +1,21 @@
+//! File work relative to directory handles.
+//!
+//! Everything that the daemon does on disk goes through a [`Dir`]: an open folder from which names are resolved, so that no path string
+//! built from foreign bytes ever reaches the kernel as an absolute path. Foreign paths are resolved by [`resolve`], which cannot leave the
+//! folder it starts from, whatever links lie in it. Files appear whole or not at all ([`Dir::write_atomic`], [`Dir::publish`]).
+//!
+//! This crate knows nothing of images, and never follows a path out of its root.
+
+mod atomic;
+mod dir;
+mod lock;
+pub mod resolve;
+mod tree;
+mod writeback;
+mod xattr;
+
+pub use dir::{Dir, FileKind, Name};
+pub use lock::{Lock, LockError};
+pub use tree::remove_tree;
+pub use writeback::start_writeback;
+pub use xattr::{copy_xattrs, list_xattrs};

@@ -1,0 +1,136 @@
+//! `layer pull`.
+
+use layer_proto::ImageInspect;
+use layer_proto::progress::{BadLine, DIGEST, DOWNLOADED, UP_TO_DATE};
+use tokio::task::JoinSet;
+
+use crate::api::Api;
+use crate::cli::PullArgs;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::render::progress::{Layers, Screen};
+use crate::render::text::clean;
+
+/// How many images are asked for at once. The daemon bounds the downloads itself; more would only crowd the screen.
+const AT_ONCE: usize = 4;
+
+/// How one pull ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    /// docker's line with the digest.
+    digest: String,
+    /// docker's line with the outcome.
+    status: String,
+    /// The full name of the image.
+    reference: String,
+    /// The image's ID; empty when it isn't asked for or already gone.
+    id: String,
+}
+
+/// Pulls all images. Results are printed in the order of the names, errors as they happen.
+pub(super) async fn run(api: &Api, args: PullArgs) -> Result<Exit, Error> {
+    let screen = Screen::new(args.quiet);
+    let several = args.names.len() > 1;
+    let mut exit = Exit::Done;
+    let mut running = JoinSet::new();
+    let mut waiting = args.names.into_iter().enumerate();
+    // What has ended but not been printed, since one in front of it has not ended.
+    let mut ended: Vec<Option<Option<Outcome>>> = (0..waiting.len()).map(|_| None).collect();
+    let mut printed = 0;
+    loop {
+        for (number, name) in waiting.by_ref().take(AT_ONCE - running.len()) {
+            let label = if several { format!("{name}: ") } else { String::new() };
+            let layers = screen.layers(&label);
+            let (api, platform, quiet) = (api.clone(), args.platform.clone(), args.quiet);
+            running.spawn(async move {
+                let outcome = one(&api, &name, platform.as_deref(), layers, quiet).await;
+                (number, outcome.map_err(|error| error.during("pull", name)))
+            });
+        }
+        match running.join_next().await {
+            None => return Ok(exit),
+            Some(Ok((number, Ok(outcome)))) => ended[number] = Some(Some(outcome)),
+            Some(Ok((_, Err(error @ Error::Unreachable { .. })))) => return Err(error),
+            Some(Ok((number, Err(error)))) => {
+                screen.report(&error);
+                exit = Exit::Failed;
+                ended[number] = Some(None);
+            }
+            // It panicked, and the panic has told what it had to tell. Nothing behind it could be printed in order.
+            Some(Err(_)) => return Ok(Exit::Failed),
+        }
+        while let Some(outcome) = ended.get_mut(printed).and_then(Option::take) {
+            printed += 1;
+            if let Some(outcome) = outcome {
+                screen.outcome(&outcome.text(args.quiet))?;
+            }
+        }
+    }
+}
+
+/// Pulls one image, with its layers on the screen until it has ended.
+async fn one(api: &Api, name: &str, platform: Option<&str>, mut layers: Layers, quiet: bool) -> Result<Outcome, Error> {
+    let mut outcome = Outcome::default();
+    let mut bad: Option<Error> = None;
+    let mut stream = api.pull(name, platform).await?;
+    loop {
+        let line = match stream.next().await {
+            Ok(Some(line)) => line,
+            Ok(None) => break,
+            // The pull itself goes on behind a line that can't be read.
+            Err(error @ Error::BadLine(BadLine::Unreadable { .. })) => {
+                bad.get_or_insert(error);
+                continue;
+            }
+            // All that docker ever says has been said.
+            Err(Error::Broken { .. }) if !outcome.status.is_empty() => break,
+            Err(error) => return Err(error),
+        };
+        if let Some(failure) = line.failure() {
+            return Err(Error::Refused { message: failure.message, hint: failure.hint });
+        }
+        if let Some(pulled) = line.as_pulled() {
+            outcome.id = pulled.id;
+            outcome.reference = pulled.reference;
+            continue;
+        }
+        match line.status.as_deref() {
+            Some(text) if line.id.is_none() && text.starts_with(DIGEST) => outcome.digest = text.to_owned(),
+            Some(text) if line.id.is_none() && name_in(text).is_some() => outcome.status = text.to_owned(),
+            _ => layers.show(&line),
+        }
+    }
+    if outcome.status.is_empty() {
+        return Err(bad.unwrap_or(Error::Ended));
+    }
+    if outcome.reference.is_empty() {
+        // A daemon without layerd's last line: the name as it shows it.
+        outcome.reference = name_in(&outcome.status).unwrap_or(name).to_owned();
+    }
+    if outcome.id.is_empty() && !quiet {
+        // The image is pulled; that it may be gone again already is no failure of the pull.
+        outcome.id = id_of(api, name).await.unwrap_or_default();
+    }
+    Ok(outcome)
+}
+
+/// The familiar name in docker's last line.
+fn name_in(status: &str) -> Option<&str> {
+    [DOWNLOADED, UP_TO_DATE].iter().find_map(|words| status.strip_prefix(words))
+}
+
+async fn id_of(api: &Api, name: &str) -> Option<String> {
+    let answer = api.inspect(name).await.ok()?;
+    let image: ImageInspect = serde_json::from_str(answer.get()).ok()?;
+    Some(image.id)
+}
+
+impl Outcome {
+    /// What is printed about it.
+    fn text(&self, quiet: bool) -> String {
+        let lines =
+            if quiet { vec![&self.reference] } else { vec![&self.digest, &self.status, &self.reference, &self.id] };
+        let lines: Vec<_> = lines.into_iter().filter(|line| !line.is_empty()).map(|line| clean(line)).collect();
+        lines.join("\n")
+    }
+}

@@ -1,0 +1,123 @@
+//! Access tokens from a registry's token server.
+
+use std::time::Duration;
+
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use reqwest::Url;
+use serde::Deserialize;
+
+use super::grant::Issued;
+use super::realm::token_server;
+use super::{Applicant, Challenge, basic_header, bearer_header};
+use crate::body::{read_capped, refuse};
+use crate::context::{Context, Peer, Role};
+use crate::error::RegistryError;
+use crate::redirect::authority;
+use crate::transport::Request;
+
+/// The most bytes of a token server's answer. Tokens with long lists of rights have some ten thousand.
+const MAX_ANSWER: u64 = 1024 * 1024;
+
+/// How long a token lasts when its server doesn't say so, or says 0.
+///
+/// Spec: Docker's token authentication: "for compatibility with older clients".
+const DEFAULT_LIFETIME: u64 = 60;
+
+/// How this client calls itself where OAuth2 wants a name.
+const CLIENT_ID: &str = "layerd";
+
+/// The parts of a token server's answer that matter here.
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    /// The same by its OAuth2 name.
+    access_token: Option<String>,
+    expires_in: Option<f64>,
+}
+
+/// Gets a token as `challenge` says: by a refresh token, by name and password, or as a stranger.
+///
+/// The scope is the reading of one repository, whatever the challenge asks for: a registry cannot make us fetch a stronger token.
+///
+/// Spec: Docker registry token authentication; OAuth2 (RFC 6749, section 6) with a refresh token.
+pub(super) async fn fetch(applicant: &Applicant<'_>, challenge: &Challenge) -> Result<Issued, RegistryError> {
+    let Applicant { transport, patience, context, registry, scope, credentials } = *applicant;
+    let url = token_server(registry, challenge.parameter("realm"))
+        .map_err(|source| RegistryError::Realm { context: Box::new(context.clone()), source })?;
+    let peer = Peer { registry: context.peer.registry.clone(), role: Role::TokenServer(authority(&url)) };
+    let context = Context { peer, asked: context.asked.clone() };
+    let service = challenge.parameter("service");
+
+    let answer = if let Some(refresh_token) = credentials.refresh_token() {
+        let mut form = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+        form.extend([("client_id", CLIENT_ID), ("scope", scope)]);
+        form.extend(service.map(|service| ("service", service)));
+        transport.post(url, &form, &context, patience).await?
+    } else {
+        let user = credentials.basic_pair();
+        let url = with_query(url, user.map(|(name, _)| name), scope, service);
+        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+        let authorization = user.map(|(name, password)| basic_header(name, password));
+        transport
+            .send(Request { method: Method::GET, url, headers, authorization, context: &context }, patience)
+            .await?
+    };
+    if answer.response.status() != StatusCode::OK {
+        return Err(refuse(answer, credentials.shown_name(), patience).await);
+    }
+    let bytes = read_capped(answer, MAX_ANSWER, patience).await?;
+    // The reason is in our own words: the parser's may quote what it read.
+    issued(&bytes).map_err(|reason| RegistryError::Malformed { context: Box::new(context), reason: reason.to_owned() })
+}
+
+/// The question for a token, put behind what the address says already.
+fn with_query(mut url: Url, account: Option<&str>, scope: &str, service: Option<&str>) -> Url {
+    let account = account.map(|account| ("account", account));
+    let service = service.map(|service| ("service", service));
+    url.query_pairs_mut().extend_pairs(account).append_pair("scope", scope).extend_pairs(service);
+    url
+}
+
+fn issued(bytes: &[u8]) -> Result<Issued, &'static str> {
+    let answer: TokenAnswer = serde_json::from_slice(bytes).map_err(|_| "it is no JSON object of the right kind")?;
+    let token = [answer.token, answer.access_token].into_iter().flatten().find(|token| !token.is_empty());
+    let header = bearer_header(&token.ok_or("there is no token in it")?).ok_or("the token cannot stand in a header")?;
+    let lifetime = answer
+        .expires_in
+        .filter(|seconds| *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .unwrap_or(Duration::from_secs(DEFAULT_LIFETIME));
+    Ok(Issued::expiring(header, lifetime))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn reads_what_token_servers_send() {
+        for (text, want) in [
+            (r#"{"token":"a","expires_in":300}"#, Ok(("Bearer a", 270))),
+            (r#"{"access_token":"b","expires_in":10.0}"#, Ok(("Bearer b", 9))),
+            (r#"{"token":"","access_token":"b"}"#, Ok(("Bearer b", 54))),
+            (r#"{"token":"a","expires_in":0}"#, Ok(("Bearer a", 54))),
+            (r#"{"token":"a","expires_in":-5,"issued_at":"x"}"#, Ok(("Bearer a", 54))),
+            (r#"{"token":"a","expires_in":1e300}"#, Ok(("Bearer a", 54))),
+            (r#"{"token":"a\nb"}"#, Err("the token cannot stand in a header")),
+            (r#"{"token":null}"#, Err("there is no token in it")),
+            (r#""secret""#, Err("it is no JSON object of the right kind")),
+            ("null", Err("it is no JSON object of the right kind")),
+        ] {
+            match (issued(text.as_bytes()), want) {
+                (Ok(issued), Ok((header, seconds))) => {
+                    assert_eq!(issued.header.to_str().unwrap(), header, "{text}");
+                    assert_eq!(issued.expires, Some(Instant::now() + Duration::from_secs(seconds)), "{text}");
+                }
+                (found, want) => assert_eq!(found.err(), want.err(), "{text}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The client side of the distribution protocol: manifests, blobs and tags from any registry, over HTTP.
+//!
+//! This crate owns the conversation with registries: addresses, TLS, credentials and access tokens, redirects, time limits, retries of short
+//! documents, and the words in which it all fails. It keeps nothing on disk, and knows neither the store nor images: what it returns are bytes,
+//! proven where they are short enough to be held, and a stream where they are not.
+//!
+//! It must never show a credential to anyone but the one it is for, never hold an answer of unbounded size, and never wait for ever.
+
+mod auth;
+mod blob;
+mod body;
+mod client;
+mod context;
+mod error;
+mod host;
+mod manifest;
+mod redirect;
+mod retry;
+mod tags;
+mod transport;
+
+pub use auth::{Credentials, RealmError, Secret};
+pub use blob::BlobBody;
+pub use client::{Client, Options, RepositoryClient};
+pub use context::{Asked, Context, Peer, Role};
+pub use error::{Kind, NetworkError, Refusal, RegistryError, Reply, SetupError};
+pub use host::{InsecureHost, ParseInsecureHostError};
+pub use manifest::{FetchedManifest, ManifestAt, ManifestHead};
+pub use redirect::RedirectError;
+pub use retry::{Retry, RetryPolicy};

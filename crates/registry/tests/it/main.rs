@@ -1,0 +1,11 @@
+//! The client against servers in this process that do what registries do, and what they should not.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should end where it stands")]
+
+mod auth;
+mod blob;
+mod failure;
+mod manifest;
+mod redirect;
+mod server;
+mod tags;

@@ -1,0 +1,24 @@
+//! The stack as it will look, without mounting it; and what the single layers could not say.
+//!
+//! A layer is a folder in the form of overlayfs: a whiteout is a character device 0/0, an opaque folder has `trusted.overlay.opaque` = `y`, and
+//! a folder that holds whiteouts should have an empty `trusted.overlay.origin`: without it the kernel lists the whiteouts by name wherever
+//! that folder merges with no other.
+//!
+//! [`Stack`] looks paths up by the rules of the kernel, with one of our own: a layer whose **root** is opaque hides all layers below it
+//! (overlayfs ignores the mark there, so [`mount`](crate::mount) leaves those layers out).
+//!
+//! Layers are unpacked one by one, in any order, each into a folder of its own. Two things depend on the layers below: the looks of a folder
+//! that a layer only implies, and a hard link to a file of another layer. [`close_gaps`] puts both into one thin layer on top of them all.
+
+mod error;
+mod gaps;
+mod layers;
+mod path;
+mod thin;
+mod view;
+
+pub use error::StackError;
+pub use gaps::{Closed, ForeignLink, Gaps, close_gaps};
+pub use layers::{Found, Stack};
+
+pub(crate) use layers::has_opaque_mark;

@@ -1,0 +1,204 @@
+//! Layer folders, and looking paths up in all of them at once.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use layer_fs::Dir;
+use rustix::fs::{FileType, Stat};
+use rustix::io::Errno;
+
+use super::{StackError, path};
+
+/// Layer folders, topmost first.
+#[derive(Debug)]
+pub struct Stack {
+    roots: Vec<Root>,
+}
+
+#[derive(Debug)]
+struct Root {
+    dir: Dir,
+    opaque: bool,
+}
+
+/// What a path leads to.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The layer whose entry is seen; for a merged folder the one that gives its looks.
+    pub index: usize,
+    /// The entry.
+    pub stat: Stat,
+}
+
+/// What one layer has at a path.
+#[derive(Clone, Debug)]
+pub(super) enum Entry {
+    /// Nothing; the layers below decide.
+    Absent,
+    /// A whiteout: nothing, and nothing of the layers below.
+    Whiteout,
+    /// A file of any kind but a folder. It hides what lies below.
+    File(Stat),
+    /// A folder, which is merged with those below unless it is opaque.
+    Folder { stat: Stat, opaque: bool },
+}
+
+impl Stack {
+    /// Opens the folders of a stack, topmost first. All of them stay open.
+    ///
+    /// # Errors
+    ///
+    /// [`StackError::Layer`] when one of them can't be opened.
+    pub fn open(lowers: &[PathBuf]) -> Result<Self, StackError> {
+        Self::of(lowers.iter().map(PathBuf::as_path))
+    }
+
+    pub(super) fn of<'a>(lowers: impl Iterator<Item = &'a Path>) -> Result<Self, StackError> {
+        let open =
+            |path: &'a Path| Root::open(path).map_err(|source| StackError::Layer { path: path.to_owned(), source });
+        Ok(Self { roots: lowers.map(open).collect::<Result<_, _>>()? })
+    }
+
+    /// What the mounted tree has at `path`: bytes, relative, the empty one being the root. Links on the way are not followed, as everything
+    /// lies in folders. `None` when there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a path that no layer can have (absolute, empty components, `.`, `..`, NUL); else when a layer can't be read.
+    pub fn lookup(&self, path: &[u8]) -> io::Result<Option<Found>> {
+        check(path)?;
+        let Some((folder, _)) = path::split(path) else {
+            return self
+                .roots
+                .first()
+                .map(|root| Ok(Found { index: 0, stat: rustix::fs::fstat(&root.dir)? }))
+                .transpose();
+        };
+        for index in self.folder(folder)? {
+            match self.entry(index, path)? {
+                Entry::Absent => {}
+                Entry::Whiteout => return Ok(None),
+                Entry::File(stat) | Entry::Folder { stat, .. } => return Ok(Some(Found { index, stat })),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The layers whose folders at `path` are merged, topmost first. None when there is no folder, or something else.
+    ///
+    /// # Errors
+    ///
+    /// As [`lookup`](Self::lookup).
+    pub fn providers(&self, path: &[u8]) -> io::Result<Vec<usize>> {
+        check(path)?;
+        self.folder(path)
+    }
+
+    fn folder(&self, path: &[u8]) -> io::Result<Vec<usize>> {
+        let mut among = self.merged_roots(0);
+        for prefix in path::ancestors(path).skip(1).chain((!path.is_empty()).then_some(path)) {
+            among = self.merge(&among, prefix)?;
+        }
+        Ok(among)
+    }
+
+    /// The layers from `start` down whose roots are merged.
+    pub(super) fn merged_roots(&self, start: usize) -> Vec<usize> {
+        let last = self.roots.iter().enumerate().skip(start).find(|(_, root)| root.opaque);
+        let end = last.map_or(self.roots.len(), |(index, _)| index + 1);
+        (start..end).collect()
+    }
+
+    /// Those of the layers `among` whose folders at `path` are merged, when `among` are those that are merged one level up.
+    fn merge(&self, among: &[usize], path: &[u8]) -> io::Result<Vec<usize>> {
+        let mut merged = Vec::new();
+        for &index in among {
+            match self.entry(index, path)? {
+                Entry::Absent => {}
+                Entry::Whiteout | Entry::File(_) => break,
+                Entry::Folder { opaque, .. } => {
+                    merged.push(index);
+                    if opaque {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(merged)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.roots.len()
+    }
+
+    /// What one layer alone has at `path`, which must be proper.
+    pub(super) fn entry(&self, index: usize, path: &[u8]) -> io::Result<Entry> {
+        let root = &self.roots[index];
+        let Some((folder, name)) = path::split(path) else {
+            return Ok(Entry::Folder { stat: rustix::fs::fstat(&root.dir)?, opaque: root.opaque });
+        };
+        let opened;
+        let folder = if folder.is_empty() {
+            &root.dir
+        } else {
+            match path::open_folder(&root.dir, folder) {
+                Ok(folder) => opened = folder,
+                Err(error) => return absent(error),
+            }
+            &opened
+        };
+        let stat = match folder.stat(path::name(name)?) {
+            Ok(Some(stat)) => stat,
+            Ok(None) => return Ok(Entry::Absent),
+            Err(error) => return absent(error),
+        };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                let opaque = has_opaque_mark(folder.open_dir(path::name(name)?)?)?;
+                Ok(Entry::Folder { stat, opaque })
+            }
+            FileType::CharacterDevice if stat.st_rdev == 0 => Ok(Entry::Whiteout),
+            _ => Ok(Entry::File(stat)),
+        }
+    }
+
+    /// The folder at `path` in one layer alone.
+    pub(super) fn open_folder(&self, index: usize, path: &[u8]) -> io::Result<Dir> {
+        path::open_folder(&self.roots[index].dir, path)
+    }
+}
+
+fn check(path: &[u8]) -> io::Result<()> {
+    if path::is_proper(path) { Ok(()) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
+/// What an error means for a look-up: some say that there is no such thing.
+fn absent(error: io::Error) -> io::Result<Entry> {
+    match Errno::from_io_error(&error) {
+        Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => Ok(Entry::Absent),
+        _ => Err(error),
+    }
+}
+
+impl Root {
+    fn open(path: &Path) -> io::Result<Self> {
+        let dir = Dir::open(path)?;
+        let opaque = has_opaque_mark(&dir)?;
+        Ok(Self { dir, opaque })
+    }
+}
+
+/// Whether a folder hides those of its path in the layers below.
+pub(crate) fn has_opaque_mark(folder: impl AsFd) -> io::Result<bool> {
+    let mut value = [0; 1];
+    match rustix::fs::fgetxattr(folder, c"trusted.overlay.opaque", &mut value) {
+        Ok(len) => Ok(value[..len] == *b"y"),
+        // A longer value is none that the kernel knows; nor is there a mark where there are no attributes.
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! Layers for tests, and mounts that don't outlive them.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
+use rustix::mount::UnmountFlags;
+use tempfile::TempDir;
+
+/// A place for layers and mount points. Mounts below it are taken down with it, even if the test fails.
+pub(crate) struct Place(TempDir);
+
+impl Place {
+    /// Fails where tests can't mount.
+    pub(crate) fn new() -> Self {
+        assert!(rustix::process::geteuid().is_root(), "this test mounts: run it as root");
+        Self(TempDir::new().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A new empty folder.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    /// A layer made of lines: `d PATH [MODE]` folder, `o PATH` opaque folder, `f PATH CONTENT`, `l PATH TARGET` symbolic link,
+    /// `h PATH OTHER` hard link, `w PATH` whiteout. Parents are made if need be; `.` is the root.
+    pub(crate) fn layer(&self, name: &str, lines: &[&str]) -> PathBuf {
+        let root = self.folder(name);
+        for line in lines {
+            let (kind, rest) = line.split_once(' ').unwrap();
+            let (path, value) = rest.split_once(' ').unwrap_or((rest, ""));
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match kind {
+                "d" => {
+                    fs::create_dir_all(&path).unwrap();
+                    if !value.is_empty() {
+                        let mode = u32::from_str_radix(value, 8).unwrap();
+                        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+                    }
+                }
+                "o" => {
+                    fs::create_dir_all(&path).unwrap();
+                    set_xattr(&path, "trusted.overlay.opaque", b"y");
+                }
+                "f" => fs::write(&path, value).unwrap(),
+                "l" => symlink(value, &path).unwrap(),
+                "h" => fs::hard_link(root.join(value), &path).unwrap(),
+                "w" => whiteout(&path),
+                other => panic!("no kind of entry: {other}"),
+            }
+        }
+        root
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let below = self.0.path().as_os_str().to_str().unwrap().to_owned() + "/";
+        // Later mounts lie on top of earlier ones.
+        for place in mounts().into_iter().rev().filter(|place| place.starts_with(&below)) {
+            let _ = rustix::mount::unmount(place, UnmountFlags::DETACH);
+        }
+    }
+}
+
+/// All mount points of this process, oldest first, as the kernel spells them.
+pub(crate) fn mounts() -> Vec<String> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    table.lines().map(|line| line.split(' ').nth(4).unwrap().to_owned()).collect()
+}
+
+/// Makes a whiteout, and the mark that its folder needs.
+pub(crate) fn whiteout(path: &Path) {
+    set_xattr(path.parent().unwrap(), "trusted.overlay.origin", b"");
+    rustix::fs::mknodat(CWD, path, FileType::CharacterDevice, Mode::empty(), 0).unwrap();
+}
+
+pub(crate) fn set_xattr(path: &Path, name: &str, value: &[u8]) {
+    rustix::fs::lsetxattr(path, name, value, XattrFlags::empty()).unwrap();
+}
+
+/// All attributes but the ones of overlayfs, in order.
+pub(crate) fn xattrs(file: impl AsFd) -> Vec<(String, Vec<u8>)> {
+    let attributes = layer_fs::list_xattrs(file).unwrap().into_iter();
+    let mut attributes: Vec<_> = attributes.map(|(name, value)| (name.into_string().unwrap(), value)).collect();
+    attributes.retain(|(name, _)| !name.starts_with("trusted.overlay."));
+    attributes.sort();
+    attributes
+}
+
+/// Sets both times, of a link itself.
+pub(crate) fn set_time(path: &Path, seconds: i64) {
+    let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+}
+
+pub(crate) fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+/// The names in a folder, in order.
+pub(crate) fn names(path: &Path) -> Vec<String> {
+    let entries = fs::read_dir(path).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,128 @@
+//! Entries become files.
+//!
+//! One entry at a time, in the order of the tar, the last of equal names winning. What a thing needs is done in the order in which the kernel
+//! doesn't undo it: content, owner, mode, attributes, times. Folders get their times at the end, and what their content would inherit too.
+
+mod attributes;
+mod folder;
+mod links;
+mod make;
+mod tree;
+mod waiting;
+mod whiteout;
+
+use std::io::BufRead;
+
+use layer_fs::Dir;
+
+use crate::UnpackError;
+use crate::path::clean;
+use crate::tar::{Entry, Kind, Reader};
+use attributes::LeftOut;
+use tree::Tree;
+use waiting::Unsettled;
+use whiteout::Marker;
+
+/// What is known of a layer once it is unpacked, beyond its files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// How many entries the tar has.
+    pub entries: u64,
+    /// How many bytes of content its files have, holes and repeats not counted.
+    pub bytes: u64,
+    /// Folders that no entry names: they exist because something lies in them. In the image they look as in the layers below. The root,
+    /// an empty path, is one of them if the tar has no entry for it.
+    pub implied_parents: Vec<Vec<u8>>,
+    /// Hard links to files that are not in this layer.
+    pub foreign_links: Vec<ForeignLink>,
+    /// Whether nothing of the layers below is to be seen, at all.
+    pub opaque_root: bool,
+}
+
+/// A hard link whose other name lies in a layer below.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignLink {
+    /// The new name. Nothing is there in this layer's folder.
+    pub path: Vec<u8>,
+    /// The file that it is another name of.
+    pub target: Vec<u8>,
+}
+
+/// Unpacks a layer into `root`, an empty folder that belongs to the caller alone, and reads `tar` to its end.
+///
+/// # Errors
+///
+/// When the stream fails, isn't a proper tar, asks for something that no layer may have, or can't be written. What was made until then
+/// is still there, and worth nothing.
+pub fn apply(tar: impl BufRead, root: &Dir) -> Result<Applied, UnpackError> {
+    let mut unpack = Unpack {
+        reader: Reader::new(tar),
+        tree: Tree::new(root)?,
+        left_out: LeftOut::default(),
+        applied: Applied::default(),
+    };
+    while let Some(entry) = unpack.reader.next_entry()? {
+        unpack.applied.entries += 1;
+        unpack.entry(entry)?;
+    }
+    unpack.finish()
+}
+
+/// A layer on its way from the tar to its folder.
+struct Unpack<'a, R> {
+    reader: Reader<R>,
+    tree: Tree<'a>,
+    left_out: LeftOut,
+    applied: Applied,
+}
+
+impl<R: BufRead> Unpack<'_, R> {
+    fn entry(&mut self, mut entry: Entry) -> Result<(), UnpackError> {
+        let path = clean(&entry.path).map_err(|reason| UnpackError::refused(&entry.path, reason))?;
+        match Marker::of(&path).map_err(|reason| UnpackError::refused(&entry.path, reason))? {
+            None => {}
+            Some(marker) => return self.mark(marker),
+        }
+        entry.xattrs.retain(|(name, _)| !steers_overlayfs(name));
+        if path.is_empty() {
+            if entry.kind != Kind::Folder {
+                return Err(UnpackError::refused(&entry.path, "the root of an image can only be a folder"));
+            }
+            return self.root(&entry);
+        }
+        entry.path = path;
+        match entry.kind {
+            Kind::Folder => self.folder(&entry),
+            Kind::File { size, ref segments } => self.file(&entry, size, segments.as_deref()),
+            Kind::Symlink(ref target) => self.symlink(&entry, target),
+            Kind::HardLink(ref target) => self.hard_link(&entry.path, target),
+            Kind::Character { .. } | Kind::Block { .. } | Kind::Fifo => self.special(&entry),
+        }
+    }
+
+    fn mark(&mut self, marker: Marker<'_>) -> Result<(), UnpackError> {
+        match marker {
+            Marker::Whiteout { folder, name } => self.tree.whiteout(folder, name),
+            Marker::Opaque { folder } => {
+                self.applied.opaque_root |= self.tree.opaque(folder)?;
+                Ok(())
+            }
+            Marker::Metadata => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Result<Applied, UnpackError> {
+        self.applied.foreign_links = self.tree.settle_links()?;
+        self.tree.settle()?;
+        let implied = self.tree.waiting.iter().filter(|(_, what)| **what == Unsettled::Implied);
+        self.applied.implied_parents = implied.map(|(path, _)| path.to_vec()).collect();
+        self.left_out.report();
+        self.reader.drain().map_err(UnpackError::from)?;
+        Ok(self.applied)
+    }
+}
+
+/// Whether overlayfs would take this attribute for one of its own. An image must not say what a mount of it shows.
+fn steers_overlayfs(name: &[u8]) -> bool {
+    name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
+}

@@ -1,0 +1,216 @@
+//! Making each kind of thing.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{BufRead, ErrorKind};
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use layer_fs::FileKind;
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+
+use super::Unpack;
+use super::attributes::{Bearer, strip};
+use super::folder::{DEFAULT_ACL, Folder, Owed, SETGID, times};
+use super::tree::Place;
+use super::whiteout::set_opaque;
+use crate::UnpackError;
+use crate::path::MAX_PATH;
+use crate::tar::{Entry, Kind, Segment};
+
+/// From this size on, a file's write-back is started as soon as it is written, so that the sync at the end has less to wait for.
+const EARLY_WRITEBACK: u64 = 1 << 20;
+
+/// The bits of a mode that the kernel clears when the owner changes.
+const SET_ID_BITS: u32 = 0o6000;
+
+impl<R: BufRead> Unpack<'_, R> {
+    /// The root of the layer, which is there already.
+    pub(super) fn root(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+        let root = self.tree.folder(b"", &entry.path)?;
+        self.dress_again(&root, entry)
+    }
+
+    pub(super) fn folder(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+        let place = self.tree.place(&entry.path, &entry.path)?;
+        let mode = entry.mode & !SETGID;
+        let made = match self.tree.make_dir(&place.folder, &place.name, mode) {
+            Ok(dir) => Ok((dir, self.tree.drop_link(&place))),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let there = place.folder.dir.stat(place.name.as_c_str());
+                let there = there.map_err(UnpackError::write("look up", &entry.path))?;
+                if there.is_some_and(|stat| FileKind::of(&stat) == FileKind::Folder) {
+                    let folder = self.tree.enter(&place, &entry.path)?;
+                    return self.dress_again(&folder, entry);
+                }
+                let opaque = self.tree.make_way(&place, &entry.path)?;
+                self.tree.make_dir(&place.folder, &place.name, mode).map(|dir| (dir, opaque))
+            }
+            Err(error) => Err(error),
+        };
+        let (dir, opaque) = made.map_err(UnpackError::write("make the folder", &entry.path))?;
+        // What was there hid the folders of that name in the layers below, and so must the folder in its place.
+        if opaque {
+            set_opaque(&dir, &place.path)?;
+        }
+        let folder = self.tree.remember(Folder::new(dir, place.path, Owed::default()))?;
+        if (entry.uid, entry.gid) != self.tree.owner {
+            chown(folder.dir.as_fd(), entry)?;
+        }
+        self.dress_folder(&folder, entry)
+    }
+
+    /// Gives a folder that was there before what its entry says, and nothing else.
+    fn dress_again(&mut self, folder: &Folder, entry: &Entry) -> Result<(), UnpackError> {
+        strip(&folder.dir).map_err(UnpackError::write("take the attributes off", &entry.path))?;
+        rustix::fs::fchmod(&folder.dir, Mode::from_raw_mode(entry.mode & !SETGID))
+            .map_err(UnpackError::write("set the mode of", &entry.path))?;
+        chown(folder.dir.as_fd(), entry)?;
+        self.dress_folder(folder, entry)
+    }
+
+    /// Gives a folder what its entry says beyond mode and owner, now or at the end.
+    fn dress_folder(&mut self, folder: &Folder, entry: &Entry) -> Result<(), UnpackError> {
+        let mut owed = Owed { mtime: entry.mtime, setgid: entry.mode & SETGID != 0, default_acl: None };
+        for attribute in &entry.xattrs {
+            self.left_out.set(Bearer::Open(folder.dir.as_fd()), attribute, entry)?;
+            if attribute.0 == DEFAULT_ACL.to_bytes() {
+                // It was set to see whether it can be.
+                owed.default_acl =
+                    super::folder::take_default_acl(&folder.dir).map_err(UnpackError::write("read", &entry.path))?;
+                self.tree.has_lists = true;
+            }
+        }
+        folder.owe(owed);
+        self.tree.waiting.remove(&folder.path);
+        Ok(())
+    }
+
+    pub(super) fn file(&mut self, entry: &Entry, size: u64, segments: Option<&[Segment]>) -> Result<(), UnpackError> {
+        let place = self.tree.place(&entry.path, &entry.path)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(entry.mode & !SET_ID_BITS);
+        let file =
+            self.in_place(&place, entry, "make the file", |dir, name| rustix::fs::openat(dir, name, flags, mode))?;
+        let file = File::from(file);
+        match segments {
+            None => self.write(&file, entry, 0, size)?,
+            Some(segments) => {
+                for segment in segments {
+                    self.write(&file, entry, segment.offset, segment.len)?;
+                }
+                rustix::fs::ftruncate(&file, size).map_err(UnpackError::write("set the size of", &entry.path))?;
+            }
+        }
+        if (entry.uid, entry.gid) != self.tree.owner {
+            chown(file.as_fd(), entry)?;
+        }
+        if entry.mode & (SET_ID_BITS | self.tree.umask) != 0 {
+            rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode))
+                .map_err(UnpackError::write("set the mode of", &entry.path))?;
+        }
+        for attribute in &entry.xattrs {
+            self.left_out.set(Bearer::Open(file.as_fd()), attribute, entry)?;
+        }
+        rustix::fs::futimens(&file, &times(entry.mtime)).map_err(UnpackError::write("set the time of", &entry.path))?;
+        if size >= EARLY_WRITEBACK {
+            layer_fs::start_writeback(&file);
+        }
+        Ok(())
+    }
+
+    /// Writes the next `len` bytes of the entry's data at `offset`, straight from the buffer that they came in.
+    fn write(&mut self, file: &File, entry: &Entry, mut offset: u64, len: u64) -> Result<(), UnpackError> {
+        let end = offset + len;
+        while offset < end {
+            let data = self.reader.data()?;
+            let part = usize::try_from(end - offset).map_or(data.len(), |rest| rest.min(data.len()));
+            let written = match rustix::io::pwrite(file, &data[..part], offset) {
+                Ok(0) => return Err(UnpackError::write("write", &entry.path)(ErrorKind::WriteZero)),
+                Ok(written) => written,
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(UnpackError::write("write", &entry.path)(error)),
+            };
+            self.reader.consume(written);
+            self.applied.bytes += written as u64;
+            offset += written as u64;
+        }
+        Ok(())
+    }
+
+    pub(super) fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<(), UnpackError> {
+        if target.is_empty() {
+            return Err(UnpackError::refused(&entry.path, "it is a symbolic link to nothing"));
+        }
+        if target.len() >= MAX_PATH {
+            return Err(UnpackError::refused(&entry.path, "it is a symbolic link to more than 4095 bytes"));
+        }
+        let target = CString::new(target).map_err(|_| UnpackError::refused(&entry.path, "its target holds a NUL"))?;
+        self.make_at(entry, "make the link", |dir, name| rustix::fs::symlinkat(&target, dir, name))
+    }
+
+    pub(super) fn special(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+        let (kind, device) = match entry.kind {
+            Kind::Character { major: 0, minor: 0 } => {
+                let reason = "it is a character device 0/0, which overlayfs would take for a whiteout";
+                return Err(UnpackError::refused(&entry.path, reason));
+            }
+            Kind::Character { major, minor } => (FileType::CharacterDevice, rustix::fs::makedev(major, minor)),
+            Kind::Block { major, minor } => (FileType::BlockDevice, rustix::fs::makedev(major, minor)),
+            _ => (FileType::Fifo, 0),
+        };
+        let mode = Mode::from_raw_mode(entry.mode);
+        self.make_at(entry, "make the node", |dir, name| rustix::fs::mknodat(dir, name, kind, mode, device))
+    }
+
+    /// Makes something that isn't opened, and dresses it by its name.
+    fn make_at(
+        &mut self,
+        entry: &Entry,
+        action: &'static str,
+        make: impl Fn(BorrowedFd<'_>, &CString) -> Result<(), Errno>,
+    ) -> Result<(), UnpackError> {
+        let place = self.tree.place(&entry.path, &entry.path)?;
+        self.in_place(&place, entry, action, make)?;
+        self.tree
+            .chown_at(&place, entry.uid, entry.gid)
+            .map_err(UnpackError::write("set the owner of", &entry.path))?;
+        if !matches!(entry.kind, Kind::Symlink(_)) && entry.mode & (SET_ID_BITS | self.tree.umask) != 0 {
+            // Nothing can have put a link in its place: the folder is ours alone.
+            rustix::fs::chmodat(&place.folder.dir, &place.name, Mode::from_raw_mode(entry.mode), AtFlags::empty())
+                .map_err(UnpackError::write("set the mode of", &entry.path))?;
+        }
+        for attribute in &entry.xattrs {
+            self.left_out.set(Bearer::Named(&place), attribute, entry)?;
+        }
+        rustix::fs::utimensat(&place.folder.dir, &place.name, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(UnpackError::write("set the time of", &entry.path))
+    }
+
+    /// Makes something at a place, in place of what is there.
+    fn in_place<T>(
+        &mut self,
+        place: &Place,
+        entry: &Entry,
+        action: &'static str,
+        make: impl Fn(BorrowedFd<'_>, &CString) -> Result<T, Errno>,
+    ) -> Result<T, UnpackError> {
+        let dir = place.folder.dir.as_fd();
+        match make(dir, &place.name) {
+            Err(Errno::EXIST) => {
+                self.tree.make_way(place, &entry.path)?;
+                make(dir, &place.name)
+            }
+            result => {
+                self.tree.drop_link(place);
+                result
+            }
+        }
+        .map_err(UnpackError::write(action, &entry.path))
+    }
+}
+
+fn chown(file: BorrowedFd<'_>, entry: &Entry) -> Result<(), UnpackError> {
+    let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+    rustix::fs::fchown(file, Some(uid), Some(gid)).map_err(UnpackError::write("set the owner of", &entry.path))
+}

@@ -1,0 +1,21 @@
+//! A layer's tar stream becomes a folder in overlay form.
+//!
+//! [`apply`] reads the stream once, front to back, and makes each thing as it comes, relative to handles of the folders it made before:
+//! everything is made, changed and removed by a single component of its path, and folders are opened where no link lies on the way. The links
+//! of a layer are followed one by one, and stay in it. Whiteouts become what overlayfs expects in their place. The folder must be the
+//! caller's own, empty and out of reach of others; it holds a whole layer only when `apply` has returned `Ok`.
+//!
+//! What the stream can't say by itself, because the answer lies in the layers below (attributes of folders that only occur in paths, hard
+//! links to files of other layers), is returned in [`Applied`] for whoever stacks the layers.
+//!
+//! This crate never reads a name as a path string and never stores what would steer overlayfs. What it holds of a stream doesn't grow with the
+//! stream: 1 MiB of extension headers, a sparse map of 4 MiB, and at most 16 MiB of names that can be settled only at the end.
+
+mod apply;
+mod error;
+mod path;
+mod tar;
+
+pub use apply::{Applied, ForeignLink, apply};
+pub use error::UnpackError;
+pub use tar::{Entry, Kind, Reader, Segment, TarError, Time};

@@ -1,0 +1,31 @@
+//! The tar reader: a stream of bytes becomes a stream of entries.
+//!
+//! The block layout comes from tokio-tar's header types. The walk over the blocks is our own, because a layer must be read the one way on
+//! which Go, GNU tar and Python agree, and refused where they don't: see docs/decisions/0002-tar-reader.md. In short:
+//!
+//! - a PAX size wins over the header's, and two sizes that differ are refused; so is data behind what is no file;
+//! - PAX and GNU records describe the next entry proper; global PAX headers are skipped, and refused in between;
+//! - all records of an entry together take at most 1 MiB, a sparse map at most 262,144 pieces;
+//! - a sparse map is in order, adds up, and lies on whole blocks, since readers differ on what follows a broken one;
+//! - numbers are range-checked where they are read.
+
+mod blocks;
+mod error;
+mod field;
+mod pax;
+mod reader;
+mod sparse;
+
+pub(crate) use error::Shown;
+pub use error::TarError;
+pub use reader::{Entry, Kind, Reader};
+pub use sparse::Segment;
+
+/// A moment: seconds since 1970, which may be negative, and nanoseconds after that second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Time {
+    /// Seconds since the epoch.
+    pub seconds: i64,
+    /// Nanoseconds, under a thousand million.
+    pub nanos: u32,
+}

@@ -1,0 +1,123 @@
+//! A folder to unpack into, with something beside it that must not change.
+
+use std::io::Cursor;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::{error::Error as _, fs};
+
+use layer_fs::Dir;
+use layer_testkit::layer::LayerBuilder;
+use layer_testkit::tree::{Entry, Kind, Tree, assert_same};
+use layer_unpack::{Applied, UnpackError, apply};
+use tempfile::TempDir;
+
+/// `layer`, where it is unpacked, and `outside`, which is looked at again when the sandbox is dropped.
+pub(crate) struct Sandbox {
+    folder: TempDir,
+    before: Tree,
+}
+
+impl Sandbox {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("layer")).unwrap();
+        fs::set_permissions(at("layer"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir_all(at("outside/folder")).unwrap();
+        fs::write(at("outside/canary"), "alive").unwrap();
+        fs::write(at("outside/folder/canary"), "alive").unwrap();
+        fs::set_permissions(at("outside/canary"), fs::Permissions::from_mode(0o640)).unwrap();
+        symlink("canary", at("outside/link")).unwrap();
+        let before = Tree::read(&at("outside")).unwrap();
+        Self { folder, before }
+    }
+
+    /// The path of what must not change.
+    pub(crate) fn outside(&self) -> String {
+        self.folder.path().join("outside").to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.path().join("layer")
+    }
+
+    pub(crate) fn apply(&self, tar: impl AsRef<[u8]>) -> Result<Applied, UnpackError> {
+        let root = Dir::open(&self.root()).unwrap();
+        apply(Cursor::new(tar.as_ref()), &root)
+    }
+
+    pub(crate) fn tree(&self) -> Tree {
+        Tree::read(&self.root()).unwrap()
+    }
+
+    /// Fails if anything beside the layer's folder has changed.
+    pub(crate) fn check_outside(&self) {
+        let outside = self.folder.path().join("outside");
+        assert_same(&self.before, &Tree::read(&outside).unwrap());
+        assert_eq!(fs::metadata(outside.join("canary")).unwrap().nlink(), 1, "the canary has got another name");
+        let mut names: Vec<_> = fs::read_dir(self.folder.path()).unwrap().map(|item| item.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["layer", "outside"]);
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.check_outside();
+        }
+    }
+}
+
+/// Unpacks a layer that is fine; gives what is said of it and what came of it.
+#[track_caller]
+pub(crate) fn unpacked(layer: LayerBuilder) -> (Applied, Tree) {
+    let sandbox = Sandbox::new();
+    let applied = sandbox.apply(layer.tar()).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    (applied, sandbox.tree())
+}
+
+/// Unpacks a layer that must be refused, and gives the reason, in which no cause is missing.
+#[track_caller]
+pub(crate) fn refused(layer: LayerBuilder) -> String {
+    chain(&Sandbox::new().apply(layer.tar()).unwrap_err())
+}
+
+/// An error with its causes, as a user would read it.
+pub(crate) fn chain(error: &UnpackError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// The entry of a tree at a path.
+#[track_caller]
+pub(crate) fn at<'a>(tree: &'a Tree, path: impl AsRef<[u8]>) -> &'a Entry {
+    let path = Path::new(std::ffi::OsStr::from_bytes(path.as_ref()));
+    tree.entries.get(path).unwrap_or_else(|| panic!("no `{}` in {:?}", path.display(), tree.entries.keys()))
+}
+
+/// The names in a tree, the root left out.
+pub(crate) fn names(tree: &Tree) -> Vec<&str> {
+    tree.entries.keys().map(|path| path.to_str().unwrap()).filter(|path| *path != ".").collect()
+}
+
+/// Whether an entry is what overlayfs takes for "nothing here, whatever lies below".
+pub(crate) fn is_whiteout(entry: &Entry) -> bool {
+    entry.kind == Kind::CharDevice && entry.device == Some((0, 0))
+}
+
+/// Whether overlayfs merges this folder with nothing.
+pub(crate) fn is_opaque(entry: &Entry) -> bool {
+    entry.kind == Kind::Folder && entry.xattrs.get(&b"trusted.overlay.opaque"[..]).is_some_and(|value| value == b"y")
+}
+
+/// The digest of what a file holds, as trees have it.
+pub(crate) fn content(text: impl AsRef<[u8]>) -> Option<String> {
+    Some(layer_testkit::sha256(text.as_ref()))
+}

@@ -1,0 +1,109 @@
+//! What can go wrong in the store.
+
+use std::io;
+use std::path::PathBuf;
+
+use layer_digest::{DiffId, Digest};
+use layer_oci::DocumentError;
+
+/// Why a store can't be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another daemon uses it.
+    #[error(
+        "the store `{}` is in use by another layerd{}",
+        .root.display(),
+        .holder.map_or(String::new(), |pid| format!(" (process {pid})"))
+    )]
+    Locked {
+        /// The store.
+        root: PathBuf,
+        /// The process that has it, where that is known.
+        holder: Option<u32>,
+    },
+    /// The record of the names is not one that this program wrote.
+    #[error("the list of images `{}` is damaged: {reason}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A folder or file can't be used.
+    #[error("{action} `{}`", .path.display())]
+    Io {
+        /// What was to be done.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    /// What the administrator can do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Locked { .. } => Some("stop the other one, or give this one a `--root` of its own".to_owned()),
+            Self::Damaged { path, .. } => Some(format!(
+                "move `{}` away to start without names; the blobs and layers are kept, and pulling an image again is quick",
+                path.display()
+            )),
+            Self::Io { .. } => None,
+        }
+    }
+}
+
+/// Why the store can't do something.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The disk refused.
+    #[error("{action} `{what}`")]
+    Io {
+        /// What was to be done.
+        action: &'static str,
+        /// On what, relative to the store.
+        what: String,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// A blob that should be there isn't.
+    #[error("blob `{0}` is not in the store")]
+    NoBlob(Digest),
+    /// A layer that should be there isn't.
+    #[error("layer `{0}` is not in the store")]
+    NoLayer(DiffId),
+    /// A file's content isn't what its name says.
+    #[error("blob `{0}` is damaged on disk")]
+    Damaged(Digest),
+    /// A document in the store can't be read.
+    #[error("document `{digest}`")]
+    Document {
+        /// The blob.
+        digest: Digest,
+        /// What is wrong with it.
+        #[source]
+        source: DocumentError,
+    },
+}
+
+impl StoreError {
+    /// For `map_err` on what the kernel answers.
+    pub(crate) fn io<E: Into<io::Error>>(action: &'static str, what: impl Into<String>) -> impl FnOnce(E) -> Self {
+        let what = what.into();
+        move |source| Self::Io { action, what, source: source.into() }
+    }
+
+    /// The error of the disk behind this one, where there is one.
+    pub fn io_error(&self) -> Option<&io::Error> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

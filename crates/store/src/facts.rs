@@ -1,0 +1,97 @@
+//! The database: facts that are quick to look up and cheap to lose.
+//!
+//! sled can't be trusted to keep what it has acknowledged over a power cut (docs/decisions/0003-sled-is-an-index.md). So nothing is in it that the
+//! files don't say too, or that can't be found out again. When it doesn't open, it is set aside and filled anew.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use layer_digest::{BlobId, DiffId, Digest};
+
+use crate::OpenError;
+
+/// The facts come to some hundred bytes a layer: sled's default of a gigabyte would be the largest thing in the process.
+const CACHE_BYTES: u64 = 2 << 20;
+
+#[derive(Debug)]
+pub(crate) struct Facts {
+    _db: sled::Db,
+    /// From blob to the diffID that it decompresses to.
+    diffs: sled::Tree,
+    /// From image to the second it was last used.
+    used: sled::Tree,
+}
+
+impl Facts {
+    /// Opens the database, or a new one when the old one can't be opened. Says whether it has to be filled.
+    pub(crate) fn open(path: &Path) -> Result<(Self, bool), OpenError> {
+        let is_new = !path.exists();
+        match Self::try_open(path) {
+            Ok(facts) => return Ok((facts, is_new)),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), error, "the database does not open; it is set aside and rebuilt");
+            }
+        }
+        let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
+        let aside = path.with_extension("damaged");
+        if let Err(error) = std::fs::remove_dir_all(&aside)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(io("remove")(error));
+        }
+        std::fs::rename(path, &aside).map_err(io("set aside"))?;
+        let facts = Self::try_open(path).map_err(|text| io("open")(std::io::Error::other(text)))?;
+        Ok((facts, true))
+    }
+
+    fn try_open(path: &Path) -> Result<Self, String> {
+        let open = || -> sled::Result<Self> {
+            let db = sled::Config::new()
+                .path(path)
+                .cache_capacity(CACHE_BYTES)
+                .mode(sled::Mode::LowSpace)
+                .flush_every_ms(Some(2000))
+                .open()?;
+            Ok(Self { diffs: db.open_tree("diffs")?, used: db.open_tree("used")?, _db: db })
+        };
+        // On some damage sled panics in place of returning an error, and that must not keep the daemon from starting.
+        match catch_unwind(AssertUnwindSafe(open)) {
+            Ok(Ok(facts)) => Ok(facts),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("it panicked while opening".to_owned()),
+        }
+    }
+
+    pub(crate) fn set_diff(&self, blob: BlobId, diff: DiffId) {
+        report(self.diffs.insert(blob.to_string(), diff.to_string().as_bytes()));
+    }
+
+    pub(crate) fn diff(&self, blob: BlobId) -> Option<DiffId> {
+        let bytes = report(self.diffs.get(blob.to_string()))??;
+        std::str::from_utf8(&bytes).ok()?.parse().ok()
+    }
+
+    pub(crate) fn forget_blob(&self, blob: BlobId) {
+        report(self.diffs.remove(blob.to_string()));
+    }
+
+    pub(crate) fn set_used(&self, image: Digest, second: i64) {
+        report(self.used.insert(image.to_string(), &second.to_be_bytes()));
+    }
+
+    pub(crate) fn used(&self, image: Digest) -> Option<i64> {
+        let bytes = report(self.used.get(image.to_string()))??;
+        bytes.as_ref().try_into().ok().map(i64::from_be_bytes)
+    }
+
+    pub(crate) fn forget_image(&self, image: Digest) {
+        report(self.used.remove(image.to_string()));
+    }
+}
+
+/// A fact that can't be kept or read is one that is not known: worth a line in the log, and nothing more.
+fn report<T>(result: sled::Result<T>) -> Option<T> {
+    result
+        .inspect_err(|error| tracing::warn!(%error, "the database failed; it will be rebuilt if it does not open"))
+        .ok()
+}

@@ -1,0 +1,40 @@
+//! Images on disk: blobs, unpacked layers, and the names that lead to them.
+//!
+//! ```text
+//! <root>/                        0700, one process at a time (lock)
+//!   oci-layout, index.json       the store as an OCI image-layout; index.json holds the names
+//!   blobs/sha256/<hex>           indexes, manifests, configs, compressed layers: name = content, read-only
+//!   layers/sha256/<hex>/         one unpacked layer by its diffID: fs/ in overlay form, and layer.json
+//!   ingest/<algorithm>-<hex>.part  a blob on its way in: the bytes that have come so far
+//!   staging/<n>/                 a layer being unpacked, or a tree being removed; emptied at start
+//!   mounts/                      what the engine keeps for mounted images
+//!   db/                          sled: facts that are quick to look up and cheap to lose
+//!   lock
+//! ```
+//!
+//! The truth is in the files. A thing is there when its final name is: every name under `blobs/` and `layers/` was given by one rename, after
+//! the bytes were proven and synced, and only [`layer_digest::Verified`] values get one. The order on disk is always content, then sync,
+//! then name, then the record that refers to it; so whatever moment the power fails at, nothing refers to what isn't there.
+//!
+//! All calls block. This crate knows no network and no HTTP, and never deletes what a [`Lease`] or a name still needs.
+
+mod blobs;
+mod catalog;
+mod documents;
+mod error;
+mod facts;
+mod ingest;
+mod layers;
+mod lease;
+mod record;
+mod store;
+mod sweep;
+mod sync;
+
+pub use catalog::Named;
+pub use error::{OpenError, StoreError};
+pub use ingest::Ingest;
+pub use layers::{Layer, StagedLayer};
+pub use lease::Lease;
+pub use record::{ForeignLink, LayerRecord};
+pub use store::Store;

@@ -1,0 +1,234 @@
+//! Flights: each blob comes in once, for all who wait for it.
+//!
+//! A flight is led by a task of its own, never by one of those who wait: whoever leaves disturbs nobody. When the last one has left, the flight
+//! is cancelled, and what has come of the blob stays where the next flight finds it. A flight is in the table for as long as its threads have
+//! the blob's partial file open, so that no two ever write to one.
+
+mod fetch;
+mod lead;
+mod pipeline;
+mod progress;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use layer_digest::{BlobId, DiffId};
+use layer_oci::Descriptor;
+use layer_registry::RepositoryClient;
+use layer_store::{Store, StoreError};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::LayerError;
+use crate::event::Phase;
+use crate::transfer::Limits;
+
+/// A blob to bring in, and what it must be once decompressed.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) diff: DiffId,
+    /// Whom to ask for it.
+    pub(crate) client: RepositoryClient,
+}
+
+impl Job {
+    pub(crate) fn blob(&self) -> BlobId {
+        BlobId(self.descriptor.digest)
+    }
+}
+
+type End = Result<(), Arc<LayerError>>;
+
+/// How far a flight is: the latest phase, and its end once it has one.
+#[derive(Clone, Debug, Default)]
+struct State {
+    phase: Option<Phase>,
+    end: Option<End>,
+}
+
+#[derive(Debug)]
+struct Flight {
+    diff: DiffId,
+    state: watch::Sender<State>,
+    /// Set when nobody waits any more.
+    cancel: CancellationToken,
+    /// Set when it has left the table.
+    gone: CancellationToken,
+}
+
+/// The table of flights, and the limits between them. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Flights(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<Store>,
+    runtime: Handle,
+    limits: Limits,
+    flights: Mutex<HashMap<BlobId, (Arc<Flight>, usize)>>,
+    registries: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// The layers that are being unpacked, each by one flight; two blobs can hold the same layer.
+    unpacking: Mutex<HashMap<DiffId, CancellationToken>>,
+    shutdown: CancellationToken,
+}
+
+/// Somebody who waits for a flight.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    shared: Arc<Shared>,
+    blob: BlobId,
+    flight: Arc<Flight>,
+    state: watch::Receiver<State>,
+    is_leader: bool,
+}
+
+impl Flights {
+    pub(crate) fn new(store: Arc<Store>, runtime: Handle, limits: Limits) -> Self {
+        Self(Arc::new(Shared {
+            store,
+            runtime,
+            limits,
+            flights: Mutex::default(),
+            registries: Mutex::default(),
+            unpacking: Mutex::default(),
+            shutdown: CancellationToken::new(),
+        }))
+    }
+
+    /// Whether the store has a blob, the layer in it, and proof that the one is in the other.
+    pub(crate) fn is_stored(&self, descriptor: &Descriptor, diff: DiffId) -> Result<bool, StoreError> {
+        let store = &self.0.store;
+        Ok(store.has_blob(descriptor)?
+            && store.known_diff(BlobId(descriptor.digest)) == Some(diff)
+            && store.layer(diff)?.is_some())
+    }
+
+    /// Joins the flight of a blob, or starts one. Waits only for a flight that is ending in a way that doesn't help this caller.
+    pub(crate) async fn join(&self, job: &Job) -> Watcher {
+        loop {
+            let ending = match self.try_join(job) {
+                Ok(watcher) => return watcher,
+                Err(flight) => flight,
+            };
+            ending.gone.cancelled().await;
+        }
+    }
+
+    fn try_join(&self, job: &Job) -> Result<Watcher, Arc<Flight>> {
+        let mut flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((flight, watchers)) = flights.get_mut(&job.blob()) {
+            let failed = matches!(flight.state.borrow().end, Some(Err(_)));
+            if flight.diff != job.diff || flight.cancel.is_cancelled() || failed {
+                return Err(Arc::clone(flight));
+            }
+            *watchers += 1;
+            return Ok(self.watcher(job, Arc::clone(flight), false));
+        }
+        let flight = Arc::new(Flight {
+            diff: job.diff,
+            state: watch::Sender::default(),
+            cancel: self.0.shutdown.child_token(),
+            gone: CancellationToken::new(),
+        });
+        flights.insert(job.blob(), (Arc::clone(&flight), 1));
+        let span = tracing::info_span!("layer", blob = %job.blob(), bytes = job.descriptor.size);
+        // Not a child of the pull that happens to come first: the flight may outlive it.
+        let lead = lead::lead(Arc::clone(&self.0), Arc::clone(&flight), job.clone());
+        self.0.runtime.spawn(lead.instrument(span));
+        Ok(self.watcher(job, flight, true))
+    }
+
+    fn watcher(&self, job: &Job, flight: Arc<Flight>, is_leader: bool) -> Watcher {
+        let state = flight.state.subscribe();
+        Watcher { shared: Arc::clone(&self.0), blob: job.blob(), flight, state, is_leader }
+    }
+
+    /// Cancels all flights, present and future, and waits until the present ones are gone.
+    pub(crate) async fn shutdown(&self) {
+        self.0.shutdown.cancel();
+        loop {
+            let some = {
+                let flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
+                flights.values().next().map(|(flight, _)| flight.gone.clone())
+            };
+            match some {
+                Some(gone) => gone.cancelled().await,
+                None => return,
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// The places at a registry.
+    fn registry(&self, host: &str) -> Arc<Semaphore> {
+        let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that nobody uses now come back when they are asked for.
+        registries.retain(|_, places| Arc::strong_count(places) > 1);
+        let places = || Arc::new(Semaphore::new(self.limits.downloads_per_registry.max(1)));
+        Arc::clone(registries.entry(host.to_owned()).or_insert_with(places))
+    }
+
+    /// Claims a layer for unpacking, or gives what to wait for.
+    fn claim(self: &Arc<Self>, diff: DiffId) -> Result<Claim, CancellationToken> {
+        let mut unpacking = self.unpacking.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(done) = unpacking.get(&diff) {
+            return Err(done.clone());
+        }
+        unpacking.insert(diff, CancellationToken::new());
+        Ok(Claim { shared: Arc::clone(self), diff })
+    }
+}
+
+/// The right to unpack a layer. Others wait until it is dropped.
+#[derive(Debug)]
+struct Claim {
+    shared: Arc<Shared>,
+    diff: DiffId,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut unpacking = self.shared.unpacking.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(done) = unpacking.remove(&self.diff) {
+            done.cancel();
+        }
+    }
+}
+
+impl Watcher {
+    /// Whether the flight was started for this watcher, with its login.
+    pub(crate) fn is_leader(&self) -> bool {
+        self.is_leader
+    }
+
+    /// The latest state, which counts as seen.
+    pub(crate) fn state(&mut self) -> (Option<Phase>, Option<End>) {
+        let state = self.state.borrow_and_update();
+        (state.phase.clone(), state.end.clone())
+    }
+
+    /// Waits until there is something new. Safe to cancel.
+    pub(crate) async fn changed(&mut self) {
+        // The sender lives in the flight, which this watcher holds.
+        let _ = self.state.changed().await;
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let mut flights = self.shared.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        // The flight may be gone already, and another one in its place.
+        if let Some((flight, watchers)) = flights.get_mut(&self.blob)
+            && Arc::ptr_eq(flight, &self.flight)
+        {
+            *watchers -= 1;
+            if *watchers == 0 {
+                flight.cancel.cancel();
+            }
+        }
+    }
+}

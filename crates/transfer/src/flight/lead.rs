@@ -1,0 +1,297 @@
+//! The task that leads a flight.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use layer_digest::BlobId;
+use layer_store::{ForeignLink, Ingest, LayerRecord, StagedLayer, StoreError};
+use layer_unpack::Applied;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use super::pipeline::{self, Source, Tar, Wire};
+use super::progress::Progress;
+use super::{Claim, Flight, Job, Shared, fetch};
+use crate::LayerError;
+use crate::event::Phase;
+
+/// How often watchers hear of progress. People can't follow more, and programs don't need it.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// How many pieces from the network may wait for the first thread.
+const CHUNKS_WAITING: usize = 8;
+
+/// Brings a blob in, and tells those who wait how it ended.
+pub(super) async fn lead(shared: Arc<Shared>, flight: Arc<Flight>, job: Job) {
+    // Every thread of the flight holds one of these: when all are gone, so are the threads.
+    let (alive, mut threads) = mpsc::channel::<Infallible>(1);
+    let lead = Lead { shared: &shared, flight: &flight, job: &job, alive };
+    let end = tokio::select! {
+        end = lead.run() => end,
+        () = flight.cancel.cancelled() => Err(LayerError::Cancelled),
+    };
+    drop(lead);
+    let _ = threads.recv().await;
+    match &end {
+        Ok(()) => tracing::debug!("brought in"),
+        Err(error) => tracing::debug!(error = error as &dyn std::error::Error, "not brought in"),
+    }
+    flight.state.send_modify(|state| state.end = Some(end.map_err(Arc::new)));
+    shared.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&job.blob());
+    flight.gone.cancel();
+}
+
+struct Lead<'a> {
+    shared: &'a Arc<Shared>,
+    flight: &'a Flight,
+    job: &'a Job,
+    alive: mpsc::Sender<Infallible>,
+}
+
+/// What is known at the beginning of an attempt.
+struct Found {
+    blob: bool,
+    layer: bool,
+    proven: bool,
+}
+
+impl Lead<'_> {
+    async fn run(&self) -> Result<(), LayerError> {
+        // Bytes of an earlier attempt, and bytes on the disk, may have gone bad since; neither counts as the registry's fault.
+        let mut trust_stored = true;
+        let mut chances = 2;
+        loop {
+            let found = self.look().await?;
+            let use_stored = found.blob && trust_stored;
+            if use_stored && found.layer && found.proven {
+                return Ok(());
+            }
+            let claim = if found.layer { None } else { Some(self.shared.claim(self.job.diff)) };
+            let claim = match claim {
+                // Another blob with the same layer is on its way. Once this blob is here and proven, only that has to be waited for.
+                Some(Err(other)) if use_stored && found.proven => {
+                    other.cancelled().await;
+                    continue;
+                }
+                Some(Ok(claim)) => Some(claim),
+                Some(Err(_)) | None => None,
+            };
+            let unpack = claim.is_some();
+            match self.attempt(use_stored, claim).await {
+                Ok(()) if unpack || found.layer => return Ok(()),
+                Ok(()) => trust_stored = true,
+                Err(Attempt::Final(error)) => return Err(error),
+                Err(Attempt::Useless { error, wire }) => {
+                    if let Some(ingest) = wire.ingest {
+                        joined(self.spawn(|| ingest.discard()).await)?.map_err(LayerError::Store)?;
+                    }
+                    return Err(error);
+                }
+                Err(Attempt::Corrupt { error, resumed }) => {
+                    if use_stored {
+                        tracing::warn!("the blob is damaged on disk; it is fetched again");
+                        trust_stored = false;
+                        continue;
+                    }
+                    // What an earlier attempt had left may be to blame, and is gone now.
+                    chances -= u32::from(!resumed);
+                    if chances == 0 {
+                        return Err(error);
+                    }
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the bytes were wrong; fetching them again"
+                    );
+                }
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<Found, LayerError> {
+        let (store, descriptor, diff) = (Arc::clone(&self.shared.store), self.job.descriptor.clone(), self.job.diff);
+        let look = move || -> Result<Found, StoreError> {
+            Ok(Found {
+                blob: store.has_blob(&descriptor)?,
+                layer: store.layer(diff)?.is_some(),
+                proven: store.known_diff(BlobId(descriptor.digest)) == Some(diff),
+            })
+        };
+        joined(self.spawn(look).await)?.map_err(LayerError::Store)
+    }
+
+    /// One way through the pipeline.
+    async fn attempt(&self, use_stored: bool, claim: Option<Claim>) -> Result<(), Attempt> {
+        let job = self.job;
+        let progress = Arc::new(Progress::new(job.descriptor.size));
+        // A place at the registry is held while the network is used, not while the rest is unpacked.
+        let place = if use_stored { None } else { Some(self.place().await) };
+        let (store, blob, is_unpacked) = (Arc::clone(&self.shared.store), job.blob(), claim.is_some());
+        let size = job.descriptor.size;
+        let open = move || -> Result<(Opened, Option<StagedLayer>), StoreError> {
+            let stage = if is_unpacked { Some(store.stage_layer()?) } else { None };
+            if use_stored {
+                return Ok((Opened::Blob(store.open_blob(blob)?), stage));
+            }
+            let mut ingest = store.ingest(blob)?;
+            if ingest.len() > size {
+                ingest.restart()?;
+            }
+            Ok((Opened::Part(ingest), stage))
+        };
+        let (opened, stage) = joined(self.spawn(open).await)?.map_err(LayerError::Store)?;
+        let (chunks, waiting) = mpsc::channel(CHUNKS_WAITING);
+        let (start, source) = match opened {
+            Opened::Blob(file) => (size, Source::Stored(file)),
+            Opened::Part(ingest) => (ingest.len(), Source::Network { ingest, chunks: waiting }),
+        };
+        let (wire_end, tar_end) = pipeline::belt();
+        let (counters, diff) = (Arc::clone(&progress), job.diff);
+        let wire = self.spawn(move || pipeline::wire(blob, source, &counters, wire_end));
+        let tar = self.spawn(move || pipeline::tar(diff, stage, tar_end));
+        let network = async {
+            let result = fetch::fetch(&job.client, job.descriptor.digest, start, &progress, chunks).await;
+            drop(place);
+            result
+        };
+        let (network, wire, tar) = self.told(&progress, async { tokio::join!(network, wire, tar) }).await;
+        let (wire, tar) = sort(network, joined(wire)?, joined(tar)?, start > 0 && !use_stored)?;
+        self.commit(wire, tar).await?;
+        drop(claim);
+        Ok(())
+    }
+
+    /// A place among those that fetch from the same registry.
+    async fn place(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        let places = self.shared.registry(self.job.client.host_key());
+        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+            return Some(place);
+        }
+        self.tell(Phase::Waiting);
+        places.acquire_owned().await.ok()
+    }
+
+    /// Does `work`, and tells the watchers now and then how far it is.
+    async fn told<T>(&self, progress: &Progress, work: impl Future<Output = T>) -> T {
+        let mut tick = tokio::time::interval(TELL_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                result = &mut work => return result,
+                _ = tick.tick() => self.tell(progress.phase()),
+            }
+        }
+    }
+
+    fn tell(&self, phase: Phase) {
+        self.flight.state.send_if_modified(|state| {
+            let changed = state.phase.as_ref() != Some(&phase);
+            state.phase = Some(phase);
+            changed
+        });
+    }
+
+    /// Publishes what has been proven.
+    async fn commit(&self, wire: Wire, tar: Tar) -> Result<(), LayerError> {
+        let store = Arc::clone(&self.shared.store);
+        let commit = move || match tar.layer {
+            Some((stage, applied)) => {
+                let record = record(&wire, &tar.proof, applied);
+                stage.commit(&tar.proof, &record, wire.ingest.map(|ingest| (ingest, &wire.proof)))
+            }
+            None => {
+                if let Some(ingest) = wire.ingest {
+                    ingest.commit(&wire.proof)?;
+                }
+                store.learn_diff(&wire.proof, &tar.proof);
+                Ok(())
+            }
+        };
+        joined(self.spawn(commit).await)?.map_err(LayerError::Store)
+    }
+
+    /// Runs something that blocks, on a thread that the flight doesn't end without.
+    fn spawn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        let alive = self.alive.clone();
+        let span = tracing::Span::current();
+        self.shared.runtime.spawn_blocking(move || {
+            let result = span.in_scope(work);
+            drop(alive);
+            result
+        })
+    }
+}
+
+/// Where an attempt begins.
+enum Opened {
+    /// With the blob in the store.
+    Blob(std::fs::File),
+    /// With what has come of it, to be followed by what the network brings.
+    Part(Ingest),
+}
+
+/// How an attempt fails.
+enum Attempt {
+    /// Another one would fail in the same way.
+    Final(LayerError),
+    /// The bytes were wrong, and have been thrown away.
+    Corrupt { error: LayerError, resumed: bool },
+    /// The bytes are the right ones, and no layer can be made of them.
+    Useless { error: LayerError, wire: Box<Wire> },
+}
+
+impl From<LayerError> for Attempt {
+    fn from(error: LayerError) -> Self {
+        Self::Final(error)
+    }
+}
+
+/// Finds out what the parts have to say. If several failed, the one counts that the others followed from.
+fn sort(
+    network: Result<(), LayerError>,
+    wire: Result<(Wire, Option<LayerError>), LayerError>,
+    tar: Result<Tar, LayerError>,
+    resumed: bool,
+) -> Result<(Wire, Tar), Attempt> {
+    // A disk that is full or fails stops everything else.
+    let tar = match tar {
+        Err(LayerError::Unpack(error)) if error.io().is_some() => {
+            return Err(Attempt::Final(LayerError::Unpack(error)));
+        }
+        tar => tar,
+    };
+    network?;
+    let (wire, inflate) = match wire {
+        Ok(wire) => wire,
+        Err(error @ LayerError::Verify(_)) => return Err(Attempt::Corrupt { error, resumed }),
+        Err(error) => return Err(Attempt::Final(error)),
+    };
+    // The blob is the one that was asked for, so that another attempt would bring the same.
+    match (inflate, tar) {
+        (None, Ok(tar)) => Ok((wire, tar)),
+        (Some(error), _) | (None, Err(error)) => Err(Attempt::Useless { error, wire: Box::new(wire) }),
+    }
+}
+
+/// The outcome of a thread, whose panic is a bug that must not take the daemon along.
+fn joined<T>(result: Result<T, tokio::task::JoinError>) -> Result<T, LayerError> {
+    result.map_err(|error| LayerError::Task(io::Error::other(error)))
+}
+
+fn record(wire: &Wire, tar: &layer_digest::Verified<layer_digest::DiffId>, applied: Applied) -> LayerRecord {
+    let foreign = applied.foreign_links.into_iter();
+    LayerRecord {
+        diff_id: tar.id(),
+        blob: wire.proof.id(),
+        tar_size: tar.size(),
+        size: applied.bytes,
+        entries: applied.entries,
+        implied_parents: applied.implied_parents,
+        foreign_links: foreign.map(|link| ForeignLink { path: link.path, target: link.target }).collect(),
+        opaque_root: applied.opaque_root,
+    }
+}

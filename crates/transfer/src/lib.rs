@@ -1,0 +1,20 @@
+//! Pulls: from a name to an image in the store.
+//!
+//! Read it in the order of the work: [`pull`](Transfer::pull) resolves the name (`pull/resolve.rs`), asks the store what is there
+//! (`pull/plan.rs`), joins or starts a flight for each missing layer (`flight.rs`), and gives the image its name (`pull/finish.rs`). A flight
+//! brings one blob in, once, for all pulls that want it: `flight/fetch.rs` gets the bytes over the network, `flight/pipeline.rs` proves,
+//! inflates and unpacks them on two threads while they come.
+//!
+//! This is the one crate that knows where bytes come from and where they go, and the one place where network tasks and blocking threads meet.
+//! It draws no progress and knows no HTTP server: what happens is told in [`Event`]s, which never hold a transfer up.
+
+mod error;
+mod event;
+mod flight;
+mod pull;
+mod transfer;
+
+pub use error::{Kind, LayerError, PullCause, PullError};
+pub use event::{Event, Outcome, Phase};
+pub use pull::{Pull, PullRequest};
+pub use transfer::{Limits, Transfer};

@@ -1,0 +1,165 @@
+//! One pull, from the request to the name.
+
+mod finish;
+mod plan;
+mod resolve;
+
+use std::sync::Arc;
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use layer_digest::BlobId;
+use layer_oci::Platform;
+use layer_reference::Reference;
+use layer_registry::{Credentials, RepositoryClient};
+use tokio::task::JoinHandle;
+use tracing::Instrument as _;
+
+use crate::event::{self, Event, EventReceiver, Events, Outcome, Phase};
+use crate::flight::{Job, Watcher};
+use crate::transfer::Inner;
+use crate::{Kind, LayerError, PullCause, PullError};
+use plan::LayerPlan;
+
+/// What to pull.
+#[derive(Clone, Debug)]
+pub struct PullRequest {
+    /// The image, with a tag or a digest.
+    pub reference: Reference,
+    /// The platform to choose; the host's if there is none.
+    pub platform: Option<Platform>,
+    /// On whose behalf.
+    pub credentials: Option<Credentials>,
+}
+
+/// A pull that somebody watches. Dropping it leaves the pull.
+#[derive(Debug)]
+pub struct Pull {
+    events: EventReceiver,
+    task: JoinHandle<()>,
+}
+
+impl Pull {
+    /// The next thing that happens; `None` after [`Event::Done`] or [`Event::Failed`]. Safe to cancel.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.next().await
+    }
+}
+
+impl Drop for Pull {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub(crate) fn start(inner: Arc<Inner>, request: PullRequest) -> Pull {
+    let (events, receiver) = event::channel();
+    let span = tracing::info_span!("pull", reference = %request.reference);
+    let task = async move {
+        let end = match run(&inner, &request, &events).await {
+            Ok(outcome) => {
+                tracing::info!(image = %outcome.image, updated = outcome.updated, "pulled");
+                Event::Done(outcome)
+            }
+            Err(cause) => {
+                let error = PullError { reference: request.reference.clone(), cause: Box::new(cause) };
+                match error.kind() {
+                    Kind::Internal | Kind::NoSpace => {
+                        tracing::error!(error = &error as &dyn std::error::Error, "pull failed")
+                    }
+                    _ => tracing::info!(error = &error as &dyn std::error::Error, "pull failed"),
+                }
+                Event::Failed(Arc::new(error))
+            }
+        };
+        events.tell(end);
+    };
+    Pull { events: receiver, task: tokio::spawn(task.instrument(span)) }
+}
+
+async fn run(inner: &Arc<Inner>, request: &PullRequest, events: &Events) -> Result<Outcome, PullCause> {
+    let reference = &request.reference;
+    let client = inner.client.repository(reference.repository(), request.credentials.clone());
+    let resolved = resolve::resolve(inner, &client, request).await?;
+    events.tell(Event::Pulling(reference.clone()));
+    for warning in &resolved.warnings {
+        events.tell(Event::Warning(warning.clone()));
+    }
+    // Held until the image has its name: from here on nothing of it can be removed under us.
+    let plan = plan::plan(inner, &resolved).await?;
+    let fetched = bring(inner, &client, &plan.layers, events).await?;
+    finish::finish(inner, reference, resolved, plan, fetched).await
+}
+
+/// Brings in the layers that are missing, all at once; says whether there were any.
+async fn bring(
+    inner: &Arc<Inner>,
+    client: &RepositoryClient,
+    layers: &[LayerPlan],
+    events: &Events,
+) -> Result<bool, PullCause> {
+    if layers.iter().all(|layer| layer.exists) {
+        return Ok(false);
+    }
+    for layer in layers {
+        events.layer(layer.blob(), if layer.exists { Phase::Exists } else { Phase::Queued });
+    }
+    // Joined in order, base first, so that this is also the order in which they wait for a connection.
+    let mut coming = FuturesUnordered::new();
+    for layer in layers.iter().filter(|layer| !layer.exists) {
+        let job = Job { descriptor: layer.descriptor.clone(), diff: layer.diff, client: client.clone() };
+        let watcher = inner.flights.join(&job).await;
+        coming.push(async move { (job.blob(), follow(inner, job, watcher, events).await) });
+    }
+    while let Some((blob, result)) = coming.next().await {
+        // Leaving the others stops them, unless another pull wants them.
+        result.map_err(|source| PullCause::Layer { blob, source })?;
+    }
+    Ok(true)
+}
+
+/// Follows a flight to its end. If it fails for what whoever started it may not do, a flight of our own has a chance.
+async fn follow(inner: &Inner, job: Job, first: Watcher, events: &Events) -> Result<(), Arc<LayerError>> {
+    let mut watcher = first;
+    let mut own = watcher.is_leader();
+    loop {
+        match watch(&mut watcher, job.blob(), events).await {
+            Err(error) if !own && error.depends_on_asker() => {
+                drop(watcher);
+                watcher = inner.flights.join(&job).await;
+                own = watcher.is_leader();
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn watch(watcher: &mut Watcher, blob: BlobId, events: &Events) -> Result<(), Arc<LayerError>> {
+    let mut told = None;
+    let mut fetched = false;
+    loop {
+        let (phase, end) = watcher.state();
+        match end {
+            Some(Ok(())) => {
+                // The flight may have ended between two looks; every layer's story is told to its end all the same.
+                if !fetched {
+                    events.layer(blob, Phase::Fetched);
+                }
+                events.layer(blob, Phase::Complete);
+                return Ok(());
+            }
+            Some(Err(error)) => return Err(error),
+            None => {}
+        }
+        if let Some(phase) = phase
+            && told.as_ref() != Some(&phase)
+        {
+            if matches!(phase, Phase::Unpacking { .. }) && !fetched {
+                events.layer(blob, Phase::Fetched);
+            }
+            fetched |= matches!(phase, Phase::Fetched | Phase::Unpacking { .. });
+            events.layer(blob, phase.clone());
+            told = Some(phase);
+        }
+        watcher.changed().await;
+    }
+}

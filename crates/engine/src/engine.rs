@@ -1,0 +1,118 @@
+//! The engine as a whole.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use layer_registry::Client;
+use layer_store::Store;
+use layer_transfer::{Limits, Pull, PullRequest, Transfer};
+
+use crate::mounts::Mounts;
+use crate::{EngineError, OpenError};
+
+/// How an engine is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Where the store lies. It is made if it isn't there.
+    pub root: PathBuf,
+    /// How registries are spoken to.
+    pub registry: layer_registry::Options,
+    /// How much happens at once.
+    pub limits: Limits,
+}
+
+/// The engine over one store. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: Arc<Store>,
+    transfer: Transfer,
+    pub(crate) mounts: Mounts,
+    /// Held while names are given to what has one, or taken: whoever removes an image must know all its names.
+    pub(crate) naming: Mutex<()>,
+}
+
+/// Figures about a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreInfo {
+    /// Where it lies.
+    pub root: PathBuf,
+    /// How many images have names.
+    pub images: usize,
+    /// How many layers are unpacked.
+    pub layers: usize,
+    /// How many images are mounted.
+    pub mounts: usize,
+    /// The bytes that are free there.
+    pub free_bytes: u64,
+}
+
+impl Engine {
+    /// Opens the store and takes over what an earlier process has left: partial downloads and mounts.
+    ///
+    /// # Errors
+    ///
+    /// When another process has the store, or it can't be used.
+    pub async fn open(options: Options) -> Result<Self, OpenError> {
+        let client = Client::new(options.registry)?;
+        let root = options.root;
+        let open = move || -> Result<_, OpenError> {
+            let store = Arc::new(Store::open(&root)?);
+            let mounts = Mounts::take_over(&store).map_err(OpenError::Mounts)?;
+            Ok((store, mounts))
+        };
+        let (store, mounts) =
+            tokio::task::spawn_blocking(open).await.map_err(|error| OpenError::Task(error.into()))??;
+        let transfer = Transfer::new(Arc::clone(&store), client, options.limits);
+        Ok(Self { shared: Arc::new(Shared { store, transfer, mounts, naming: Mutex::new(()) }) })
+    }
+
+    /// Where the store lies.
+    pub fn root(&self) -> &Path {
+        self.shared.store.path()
+    }
+
+    /// Starts to pull an image. Dropping the [`Pull`] leaves it: what nobody else waits for is stopped, and what has come of it is kept.
+    pub fn pull(&self, request: PullRequest) -> Pull {
+        self.shared.transfer.pull(request)
+    }
+
+    /// Figures about the store.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub async fn info(&self) -> Result<StoreInfo, EngineError> {
+        self.blocking(|shared| {
+            let mut images: Vec<_> = shared.store.names().into_iter().map(|named| named.target.digest).collect();
+            images.sort_unstable();
+            images.dedup();
+            Ok(StoreInfo {
+                root: shared.store.path().to_owned(),
+                images: images.len(),
+                layers: shared.store.layer_ids()?.len(),
+                mounts: shared.mounts.len(),
+                free_bytes: shared.store.free_bytes()?,
+            })
+        })
+        .await
+    }
+
+    /// Stops all pulls; what has come is kept. Mounts stay.
+    pub async fn shutdown(&self) {
+        self.shared.transfer.shutdown().await;
+    }
+
+    /// Runs something that reads or writes files, on a thread that may wait for them.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || work(&shared)).await.map_err(|error| EngineError::Task(error.into()))?
+    }
+}

@@ -1,0 +1,228 @@
+//! From what a user types to an image in the store.
+
+use std::sync::Arc;
+
+use layer_digest::{BlobId, Digest, ImageId};
+use layer_oci::{Descriptor, Document, ImageConfig, Manifest, Platform};
+use layer_reference::Reference;
+use layer_store::{Named, Store, StoreError};
+
+use crate::EngineError;
+
+/// The shortest beginning of an ID that is taken for one.
+const MIN_PREFIX: usize = 4;
+
+/// How deep indexes may lie in indexes.
+const MAX_DEPTH: usize = 4;
+
+/// An image with all its names.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) target: Descriptor,
+    /// All names that lead to it, in order.
+    pub(crate) names: Vec<Named>,
+    /// The name that it was found by; `None` if it was by ID.
+    pub(crate) by: Option<Reference>,
+}
+
+/// One platform of an image, as far as it is in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Variant {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) platform: Platform,
+    pub(crate) document: Arc<Document>,
+    pub(crate) config: Arc<ImageConfig>,
+}
+
+impl Variant {
+    /// The manifest; a variant is made of nothing else.
+    pub(crate) fn manifest(&self) -> Option<&Manifest> {
+        match &*self.document {
+            Document::Manifest(manifest) => Some(manifest),
+            Document::Index(_) => None,
+        }
+    }
+
+    /// The bytes of its manifest, config and layers, as they are served.
+    pub(crate) fn packed_size(&self) -> u64 {
+        let Some(manifest) = self.manifest() else { return 0 };
+        let layers = manifest.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add);
+        layers.saturating_add(self.descriptor.size).saturating_add(manifest.config.size)
+    }
+
+    /// The bytes of content in its unpacked layers.
+    pub(crate) fn unpacked_size(&self, store: &Store) -> Result<u64, StoreError> {
+        let mut size = 0u64;
+        for id in &self.config.diff_ids {
+            size = size.saturating_add(store.layer(*id)?.map_or(0, |layer| layer.record.size));
+        }
+        Ok(size)
+    }
+}
+
+impl Found {
+    pub(crate) fn id(&self) -> ImageId {
+        ImageId(self.target.digest)
+    }
+
+    /// The names as docker lists them.
+    pub(crate) fn repo_tags(&self) -> Vec<String> {
+        self.names
+            .iter()
+            .filter(|named| named.reference.tag().is_some())
+            .map(|named| named.reference.familiar())
+            .collect()
+    }
+
+    /// The repositories that the image is known from, each with its digest.
+    pub(crate) fn repo_digests(&self) -> Vec<String> {
+        let digest = self.target.digest;
+        let mut digests: Vec<_> = self
+            .names
+            .iter()
+            .map(|named| Reference::from(named.reference.repository().clone()).with_digest(digest).familiar())
+            .collect();
+        digests.dedup();
+        digests
+    }
+
+    /// The platforms whose manifest and config are in the store.
+    pub(crate) fn variants(&self, store: &Store) -> Result<Vec<Variant>, StoreError> {
+        let mut variants = Vec::new();
+        collect(store, &self.target, None, 0, &mut variants)?;
+        Ok(variants)
+    }
+
+    /// The variant for a platform. Without one, the host's, or else whichever there is.
+    pub(crate) fn variant(&self, store: &Store, platform: Option<&Platform>) -> Result<Variant, EngineError> {
+        let variants = self.variants(store)?;
+        let host = Platform::host();
+        let wanted = platform.unwrap_or(&host);
+        let best = variants
+            .iter()
+            .filter_map(|variant| Some((wanted.rank(&variant.platform)?, variant)))
+            .min_by_key(|(rank, _)| *rank)
+            .map(|(_, variant)| variant);
+        match (best, platform) {
+            (Some(variant), _) => Ok(variant.clone()),
+            (None, Some(platform)) => Err(EngineError::NoPlatform { name: self.shown(), platform: platform.clone() }),
+            (None, None) => {
+                variants.into_iter().next().ok_or(EngineError::Store(StoreError::NoBlob(self.target.digest)))
+            }
+        }
+    }
+
+    /// What to call the image when speaking of it.
+    pub(crate) fn shown(&self) -> String {
+        match self.by.as_ref().or_else(|| self.names.first().map(|named| &named.reference)) {
+            Some(reference) => reference.familiar(),
+            None => self.target.digest.to_string(),
+        }
+    }
+}
+
+/// All images that have names.
+pub(crate) fn all(store: &Store) -> Vec<Found> {
+    let mut images: Vec<Found> = Vec::new();
+    let mut names = store.names();
+    names.sort_by(|a, b| (a.target.digest, &a.reference).cmp(&(b.target.digest, &b.reference)));
+    for named in names {
+        match images.last_mut() {
+            Some(image) if image.target.digest == named.target.digest => image.names.push(named),
+            _ => images.push(Found { target: named.target.clone(), names: vec![named], by: None }),
+        }
+    }
+    images
+}
+
+/// The image that `name` means: a name, a digest or ID, or the unique beginning of one.
+pub(crate) fn find(store: &Store, name: &str) -> Result<Found, EngineError> {
+    let images = all(store);
+    let reference = Reference::parse(name).map(Reference::or_latest);
+    if let Ok(reference) = &reference
+        && let Some(found) = by_name(&images, reference)
+    {
+        return Ok(found);
+    }
+    if let Some(found) = by_id(store, &images, name)? {
+        return Ok(found);
+    }
+    match reference {
+        Ok(reference) => Err(EngineError::NoSuchImage { name: reference.familiar() }),
+        Err(_) if is_id(name).is_some() => Err(EngineError::NoSuchImage { name: name.to_owned() }),
+        Err(error) => Err(EngineError::Name(error)),
+    }
+}
+
+fn by_name(images: &[Found], reference: &Reference) -> Option<Found> {
+    let found = |image: &Found, by: &Reference| Found { by: Some(by.clone()), ..image.clone() };
+    let exact = images.iter().find(|image| image.names.iter().any(|named| named.reference == *reference));
+    if let Some(image) = exact {
+        return Some(found(image, reference));
+    }
+    // A repository and a digest mean an image that is known from there, whatever tag it was pulled by.
+    let digest = reference.digest()?;
+    let same = |named: &Named| named.reference.repository() == reference.repository();
+    let image = images.iter().find(|image| image.target.digest == digest && image.names.iter().any(same))?;
+    Some(found(image, reference))
+}
+
+/// The hex digits of an ID or its beginning, if a text can be one.
+fn is_id(text: &str) -> Option<&str> {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text);
+    let fits =
+        (MIN_PREFIX..=64).contains(&hex.len()) && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    fits.then_some(hex)
+}
+
+fn by_id(store: &Store, images: &[Found], text: &str) -> Result<Option<Found>, EngineError> {
+    let Some(prefix) = is_id(text) else { return Ok(None) };
+    let begins = |digest: Digest| digest.hex().starts_with(prefix);
+    let mut found: Vec<&Found> = images.iter().filter(|image| begins(image.target.digest)).collect();
+    if found.is_empty() {
+        // Tools that know images by their platform's manifest, or by their config as older engines do, are understood too.
+        for image in images {
+            let inner = |variant: &Variant| {
+                begins(variant.descriptor.digest)
+                    || variant.manifest().is_some_and(|manifest| begins(manifest.config.digest))
+            };
+            // An image that can't be read isn't found by what is in it.
+            if image.variants(store).is_ok_and(|variants| variants.iter().any(inner)) {
+                found.push(image);
+            }
+        }
+    }
+    match found.as_slice() {
+        [] => Ok(None),
+        [image] => Ok(Some((*image).clone())),
+        _ => Err(EngineError::Ambiguous { prefix: text.to_owned() }),
+    }
+}
+
+fn collect(
+    store: &Store,
+    descriptor: &Descriptor,
+    platform: Option<&Platform>,
+    depth: usize,
+    variants: &mut Vec<Variant>,
+) -> Result<(), StoreError> {
+    let document = store.document(descriptor)?;
+    match &*document {
+        Document::Index(index) if depth < MAX_DEPTH => {
+            for entry in index.manifests.iter().filter(|entry| !entry.is_attestation()) {
+                if store.blob_size(BlobId(entry.digest))?.is_some() {
+                    collect(store, entry, entry.platform.as_ref().or(platform), depth + 1, variants)?;
+                }
+            }
+        }
+        Document::Index(_) => {}
+        Document::Manifest(manifest) => {
+            let config = store.config(BlobId(manifest.config.digest))?;
+            // An index knows better than a config, which for arm often lacks the variant.
+            let platform = platform.cloned().map_or_else(|| config.platform(), Platform::normalize);
+            let descriptor = descriptor.clone();
+            variants.push(Variant { descriptor, platform, document: Arc::clone(&document), config });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,314 @@
+//! Mounting images.
+//!
+//! ```text
+//! mounts/<id>/
+//!   mount.json        what is mounted where
+//!   gaps/             the thin top layer: what the layers could not say alone
+//!   upper/, work/     the changes, of a writable mount
+//!   merged/           the mount point, unless the user named one
+//! ```
+//!
+//! A mount outlives the daemon. The next one finds it by its `mount.json`, and keeps its layers from being removed.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use layer_digest::{BlobId, DiffId, ImageId};
+use layer_fs::Dir;
+use layer_mount::stack::{ForeignLink, Gaps, close_gaps};
+use layer_mount::{MountFlags, Overlay, Upper};
+use layer_oci::Platform;
+use layer_store::{Lease, Store, StoreError};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Shared;
+use crate::lookup::{self, Found, Variant};
+use crate::{Engine, EngineError};
+
+const FOLDER: &str = "mounts";
+const RECORD: &str = "mount.json";
+const MAX_RECORD: u64 = 1 << 20;
+
+/// What to mount, and where.
+#[derive(Clone, Debug)]
+pub struct MountRequest {
+    /// The image: a name, an ID, or the beginning of one.
+    pub image: String,
+    /// The platform; by default the host's.
+    pub platform: Option<Platform>,
+    /// The folder to mount on; by default one in the store.
+    pub target: Option<PathBuf>,
+    /// Whether it can be written to. Changes are lost when it is unmounted.
+    pub writable: bool,
+}
+
+/// A mounted image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MountInfo {
+    /// The mount's own ID.
+    pub id: String,
+    /// The image.
+    pub image: ImageId,
+    /// The name it was mounted by, in docker's short form.
+    pub reference: Option<String>,
+    /// Where it is mounted.
+    pub target: PathBuf,
+    /// Whether it can be written to.
+    pub writable: bool,
+    /// Its layers, base first.
+    layers: Vec<DiffId>,
+}
+
+/// The mounts of a store.
+#[derive(Debug)]
+pub(crate) struct Mounts {
+    mounts: Mutex<BTreeMap<String, (MountInfo, Lease)>>,
+}
+
+impl Mounts {
+    /// Takes over the mounts of an earlier process, and clears away what is left of those that are gone.
+    pub(crate) fn take_over(store: &Arc<Store>) -> io::Result<Self> {
+        let root = Dir::open(&store.path().join(FOLDER))?;
+        let mut mounts = BTreeMap::new();
+        for (name, _) in root.entries()? {
+            let record = root.open_dir(name.as_c_str()).and_then(|dir| dir.read(RECORD, MAX_RECORD));
+            let info = record.ok().and_then(|bytes| serde_json::from_slice::<MountInfo>(&bytes).ok());
+            match info {
+                Some(info) if layer_mount::is_mounted(&info.target).unwrap_or(true) => {
+                    let lease = lease(store, &info);
+                    mounts.insert(info.id.clone(), (info, lease));
+                }
+                _ => {
+                    if let Err(error) = layer_fs::remove_tree(&root, &name) {
+                        tracing::warn!(%error, ?name, "could not clear what is left of a mount");
+                    }
+                }
+            }
+        }
+        Ok(Self { mounts: Mutex::new(mounts) })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.mounts.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    pub(crate) fn of_image(&self, image: ImageId) -> Option<MountInfo> {
+        let mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        mounts.values().map(|(info, _)| info).find(|info| info.image == image).cloned()
+    }
+
+    fn all(&self) -> Vec<MountInfo> {
+        self.mounts.lock().unwrap_or_else(PoisonError::into_inner).values().map(|(info, _)| info.clone()).collect()
+    }
+}
+
+/// Keeps what a mount shows.
+fn lease(store: &Arc<Store>, info: &MountInfo) -> Lease {
+    let mut lease = store.lease();
+    lease.hold_blob(BlobId(info.image.0));
+    info.layers.iter().for_each(|id| lease.hold_layer(*id));
+    lease
+}
+
+impl Engine {
+    /// Mounts an image.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such image, the target can't be mounted on, or the kernel refuses.
+    pub async fn mount(&self, request: MountRequest) -> Result<MountInfo, EngineError> {
+        self.blocking(move |shared| {
+            let found = lookup::find(&shared.store, &request.image)?;
+            let variant = found.variant(&shared.store, request.platform.as_ref())?;
+            let info = describe(shared, &found, &variant, &request)?;
+            // First the lease, then the look at what is there.
+            let lease = lease(&shared.store, &info);
+            let result = build(shared, &found, &info);
+            if result.is_err() {
+                clear(shared, &info.id);
+            }
+            result?;
+            let mut mounts = shared.mounts.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+            mounts.insert(info.id.clone(), (info.clone(), lease));
+            shared.store.touch(info.image);
+            tracing::info!(image = %info.image, target = %info.target.display(), writable = info.writable, "mounted");
+            Ok(info)
+        })
+        .await
+    }
+
+    /// Unmounts: the mount of this ID or on this folder, or all mounts of this image.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or one is in use; those before it are unmounted.
+    pub async fn unmount(&self, what: &str) -> Result<Vec<MountInfo>, EngineError> {
+        let what = what.to_owned();
+        self.blocking(move |shared| {
+            let meant = meant(shared, &what)?;
+            for info in &meant {
+                let name = || info.target.display().to_string();
+                match layer_mount::unmount(&info.target) {
+                    // Somebody has unmounted it by hand: what is left is cleared.
+                    Ok(()) | Err(layer_mount::MountError::NotMounted { .. }) => {}
+                    Err(source) => return Err(EngineError::Mount { name: name(), source }),
+                }
+                shared.mounts.mounts.lock().unwrap_or_else(PoisonError::into_inner).remove(&info.id);
+                clear(shared, &info.id);
+                tracing::info!(image = %info.image, target = name(), "unmounted");
+            }
+            Ok(meant)
+        })
+        .await
+    }
+
+    /// All mounts.
+    pub async fn mounts(&self) -> Vec<MountInfo> {
+        self.shared.mounts.all()
+    }
+}
+
+fn meant(shared: &Shared, what: &str) -> Result<Vec<MountInfo>, EngineError> {
+    let all = shared.mounts.all();
+    let path = Path::new(what);
+    // The folder as it was named, or as it is really called.
+    let real = path.canonicalize().ok();
+    let here: Vec<_> = all
+        .iter()
+        .filter(|info| info.id == what || info.target == path || Some(&info.target) == real.as_ref())
+        .cloned()
+        .collect();
+    if !here.is_empty() {
+        return Ok(here);
+    }
+    let none = || EngineError::NotMounted { what: what.to_owned() };
+    let image = lookup::find(&shared.store, what).map_err(|_| none())?.id();
+    let of_image: Vec<_> = all.into_iter().filter(|info| info.image == image).collect();
+    if of_image.is_empty() { Err(none()) } else { Ok(of_image) }
+}
+
+/// Decides where an image is mounted.
+fn describe(
+    shared: &Shared,
+    found: &Found,
+    variant: &Variant,
+    request: &MountRequest,
+) -> Result<MountInfo, EngineError> {
+    let id = jiff::Timestamp::now().as_nanosecond();
+    let id = format!("{id:x}");
+    let target = match &request.target {
+        Some(target) => {
+            let bad = |reason| EngineError::BadTarget { target: target.clone(), reason };
+            if !target.is_absolute() {
+                return Err(bad("the path must be absolute"));
+            }
+            let real = target.canonicalize().map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => bad("there is no such folder"),
+                _ => bad("the folder can't be reached"),
+            })?;
+            if real.starts_with(shared.store.path()) {
+                return Err(bad("the folder lies in the store"));
+            }
+            real
+        }
+        None => shared.store.path().join(FOLDER).join(&id).join("merged"),
+    };
+    Ok(MountInfo {
+        id,
+        image: found.id(),
+        reference: found.by.as_ref().map(layer_reference::Reference::familiar),
+        target,
+        writable: request.writable,
+        layers: variant.config.diff_ids.clone(),
+    })
+}
+
+/// Makes the mount's folders, and mounts.
+fn build(shared: &Shared, found: &Found, info: &MountInfo) -> Result<(), EngineError> {
+    let store = &shared.store;
+    let files = |action| move |source| EngineError::MountFiles { action, name: info.image.to_string(), source };
+    // Topmost first, as a stack is looked through. A layer that the image has twice is seen where it is topmost.
+    let mut layers = Vec::new();
+    for id in info.layers.iter().rev() {
+        layers.push(store.layer(*id)?.ok_or(StoreError::NoLayer(*id))?);
+    }
+    let links: Vec<Vec<ForeignLink>> = layers
+        .iter()
+        .map(|layer| {
+            let links = layer.record.foreign_links.iter();
+            links.map(|link| ForeignLink { path: link.path.clone(), target: link.target.clone() }).collect()
+        })
+        .collect();
+    let stack: Vec<_> = layers
+        .iter()
+        .zip(&links)
+        .map(|(layer, links)| {
+            (layer.fs.clone(), Gaps { implied_parents: &layer.record.implied_parents, foreign_links: links })
+        })
+        .collect();
+    let path = store.path().join(FOLDER).join(&info.id);
+    let make = || -> io::Result<Dir> {
+        let root = Dir::open(&store.path().join(FOLDER))?;
+        let dir = root.create_dir(&info.id, 0o700)?;
+        for name in ["merged", "upper", "work"] {
+            dir.create_dir(name, 0o755)?;
+        }
+        let record = serde_json::to_vec(info)?;
+        dir.write_atomic(RECORD, &record, 0o600)?;
+        dir.create_dir("gaps", 0o755)
+    };
+    let gaps = make().map_err(files("make the folders"))?;
+    close_gaps(&stack, std::os::fd::AsFd::as_fd(&gaps))
+        .map_err(|source| EngineError::Stack { name: found.shown(), source })?;
+    let mut lowers = vec![path.join("gaps")];
+    for layer in layers {
+        if !lowers.contains(&layer.fs) {
+            lowers.push(layer.fs);
+        }
+    }
+    let upper = if info.writable {
+        dress_root(&gaps, &path.join("upper")).map_err(files("dress the root"))?;
+        Some(Upper { upper: path.join("upper"), work: path.join("work") })
+    } else {
+        None
+    };
+    // An image without layers, or with one, is stacked on an empty folder.
+    while upper.is_none() && lowers.len() < 2 {
+        lowers.push(path.join("work"));
+    }
+    let overlay = Overlay { lowers: &lowers, upper, flags: MountFlags::default() };
+    layer_mount::mount(&overlay, &info.target).map_err(|source| EngineError::Mount { name: found.shown(), source })
+}
+
+/// Gives the folder for changes the looks of the image's root: the root of a tree is the root of its topmost folder.
+fn dress_root(gaps: &Dir, upper: &Path) -> io::Result<()> {
+    let upper = Dir::open(upper)?;
+    let stat = rustix::fs::fstat(gaps)?;
+    let owner = (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid));
+    rustix::fs::fchown(&upper, Some(owner.0), Some(owner.1))?;
+    rustix::fs::fchmod(&upper, rustix::fs::Mode::from_raw_mode(stat.st_mode))?;
+    layer_fs::copy_xattrs(gaps, &upper, |name| !name.to_bytes().starts_with(b"trusted.overlay."))?;
+    let time = |seconds, nanos: u64| rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanos.cast_signed() };
+    rustix::fs::futimens(
+        &upper,
+        &rustix::fs::Timestamps {
+            last_access: time(stat.st_atime, stat.st_atime_nsec),
+            last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+        },
+    )?;
+    Ok(())
+}
+
+/// Removes the files of a mount. What can't be removed now is at the next start.
+fn clear(shared: &Shared, id: &str) {
+    let remove = || -> io::Result<()> {
+        let root = Dir::open(&shared.store.path().join(FOLDER))?;
+        layer_fs::remove_tree(&root, &std::ffi::CString::new(id).map_err(io::Error::other)?)
+    };
+    if let Err(error) = remove() {
+        tracing::warn!(%error, id, "could not clear what is left of a mount");
+    }
+}

@@ -1,8 +1,10 @@
 //! Layer folders, and looking paths up in all of them at once.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use layer_fs::Dir;
 use rustix::fs::{FileType, Stat};
@@ -10,10 +12,15 @@ use rustix::io::Errno;
 
 use super::{StackError, path};
 
+/// How many folder handles are kept besides those of the layers themselves.
+const MAX_RECENT: usize = 128;
+
 /// Layer folders, topmost first.
 #[derive(Debug)]
 pub struct Stack {
     roots: Vec<Root>,
+    /// The folder of a layer that was asked for last, with its path.
+    recent: Mutex<HashMap<usize, (Vec<u8>, Dir)>>,
 }
 
 #[derive(Debug)]
@@ -41,7 +48,7 @@ pub(super) enum Entry {
     /// A file of any kind but a folder. It hides what lies below.
     File(Stat),
     /// A folder, which is merged with those below unless it is opaque.
-    Folder { stat: Stat, opaque: bool },
+    Folder(Stat),
 }
 
 impl Stack {
@@ -57,7 +64,7 @@ impl Stack {
     pub(super) fn of<'a>(lowers: impl Iterator<Item = &'a Path>) -> Result<Self, StackError> {
         let open =
             |path: &'a Path| Root::open(path).map_err(|source| StackError::Layer { path: path.to_owned(), source });
-        Ok(Self { roots: lowers.map(open).collect::<Result<_, _>>()? })
+        Ok(Self { roots: lowers.map(open).collect::<Result<_, _>>()?, recent: Mutex::default() })
     }
 
     /// What the mounted tree has at `path`: bytes, relative, the empty one being the root. Links on the way are not followed, as everything
@@ -79,7 +86,7 @@ impl Stack {
             match self.entry(index, path)? {
                 Entry::Absent => {}
                 Entry::Whiteout => return Ok(None),
-                Entry::File(stat) | Entry::Folder { stat, .. } => return Ok(Some(Found { index, stat })),
+                Entry::File(stat) | Entry::Folder(stat) => return Ok(Some(Found { index, stat })),
             }
         }
         Ok(None)
@@ -117,9 +124,9 @@ impl Stack {
             match self.entry(index, path)? {
                 Entry::Absent => {}
                 Entry::Whiteout | Entry::File(_) => break,
-                Entry::Folder { opaque, .. } => {
+                Entry::Folder(_) => {
                     merged.push(index);
-                    if opaque {
+                    if self.is_opaque(index, path)? {
                         break;
                     }
                 }
@@ -134,33 +141,51 @@ impl Stack {
 
     /// What one layer alone has at `path`, which must be proper.
     pub(super) fn entry(&self, index: usize, path: &[u8]) -> io::Result<Entry> {
-        let root = &self.roots[index];
         let Some((folder, name)) = path::split(path) else {
-            return Ok(Entry::Folder { stat: rustix::fs::fstat(&root.dir)?, opaque: root.opaque });
+            return Ok(Entry::Folder(rustix::fs::fstat(&self.roots[index].dir)?));
         };
-        let opened;
-        let folder = if folder.is_empty() {
-            &root.dir
-        } else {
-            match path::open_folder(&root.dir, folder) {
-                Ok(folder) => opened = folder,
-                Err(error) => return absent(error),
-            }
-            &opened
-        };
-        let stat = match folder.stat(path::name(name)?) {
+        let name = path::name(name)?;
+        let stat = match self.within(index, folder, |folder| folder.stat(&*name)) {
             Ok(Some(stat)) => stat,
             Ok(None) => return Ok(Entry::Absent),
-            Err(error) => return absent(error),
-        };
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => {
-                let opaque = has_opaque_mark(folder.open_dir(path::name(name)?)?)?;
-                Ok(Entry::Folder { stat, opaque })
+            Err(error) => {
+                return match Errno::from_io_error(&error) {
+                    Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => Ok(Entry::Absent),
+                    _ => Err(error),
+                };
             }
-            FileType::CharacterDevice if stat.st_rdev == 0 => Ok(Entry::Whiteout),
-            _ => Ok(Entry::File(stat)),
+        };
+        Ok(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => Entry::Folder(stat),
+            FileType::CharacterDevice if stat.st_rdev == 0 => Entry::Whiteout,
+            _ => Entry::File(stat),
+        })
+    }
+
+    /// Whether the folder at `path` in one layer hides those below.
+    pub(super) fn is_opaque(&self, index: usize, path: &[u8]) -> io::Result<bool> {
+        self.within(index, path, has_opaque_mark)
+    }
+
+    /// Works with a folder of one layer, and keeps its handle: most questions are about neighbours.
+    fn within<T>(&self, index: usize, path: &[u8], work: impl FnOnce(&Dir) -> io::Result<T>) -> io::Result<T> {
+        let root = &self.roots[index].dir;
+        if path.is_empty() {
+            return work(root);
         }
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, folder)) = recent.get(&index)
+            && known == path
+        {
+            return work(folder);
+        }
+        let folder = path::open_folder(root, path)?;
+        let result = work(&folder);
+        if recent.len() >= MAX_RECENT {
+            recent.clear();
+        }
+        recent.insert(index, (path.to_vec(), folder));
+        result
     }
 
     /// The folder at `path` in one layer alone.
@@ -173,14 +198,6 @@ fn check(path: &[u8]) -> io::Result<()> {
     if path::is_proper(path) { Ok(()) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
-/// What an error means for a look-up: some say that there is no such thing.
-fn absent(error: io::Error) -> io::Result<Entry> {
-    match Errno::from_io_error(&error) {
-        Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => Ok(Entry::Absent),
-        _ => Err(error),
-    }
-}
-
 impl Root {
     fn open(path: &Path) -> io::Result<Self> {
         let dir = Dir::open(path)?;
@@ -190,7 +207,7 @@ impl Root {
 }
 
 /// Whether a folder hides those of its path in the layers below.
-pub(crate) fn has_opaque_mark(folder: impl AsFd) -> io::Result<bool> {
+pub(crate) fn has_opaque_mark(folder: &impl AsFd) -> io::Result<bool> {
     let mut value = [0; 1];
     match rustix::fs::fgetxattr(folder, c"trusted.overlay.opaque", &mut value) {
         Ok(len) => Ok(value[..len] == *b"y"),

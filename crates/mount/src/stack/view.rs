@@ -46,7 +46,6 @@ enum Seen {
     /// One of the foreign links, by its number.
     Link(usize),
     Folder {
-        opaque: bool,
         /// The layer only implies it.
         implied: bool,
         /// It is in the layer's folder, not just thought to be there.
@@ -100,7 +99,7 @@ impl<'a> View<'a> {
                 Seen::Absent => {}
                 Seen::Whiteout | Seen::File(_) | Seen::Link(_) => break,
                 // Opaque or not: a folder that is emptied keeps its looks.
-                Seen::Folder { implied: true, real, .. } => {
+                Seen::Folder { implied: true, real } => {
                     any = true;
                     topmost = topmost.or(real.then_some(index));
                 }
@@ -154,7 +153,7 @@ impl<'a> View<'a> {
         for &index in among {
             match self.at(index, path)? {
                 Seen::Absent => {}
-                Seen::Folder { opaque: false, .. } => merged.push(index),
+                Seen::Folder { real, .. } if !(real && self.is_opaque(index, path)?) => merged.push(index),
                 Seen::Folder { .. } | Seen::Whiteout | Seen::File(_) | Seen::Link(_) => return Ok(None),
             }
         }
@@ -206,6 +205,11 @@ impl<'a> View<'a> {
                 continue;
             }
             let path = path::join(&here, &name);
+            // Folders are known by their path; only what is none needs a closer look.
+            if !todo.is_empty() && !self.merged(start, &path)?.is_empty() {
+                here = path;
+                continue;
+            }
             let (index, kind, path) = match self.first(start, &here, &path)? {
                 None => return Ok(End::Nothing),
                 Some((_, Seen::Folder { .. })) => {
@@ -282,15 +286,19 @@ impl<'a> View<'a> {
             match self.at(index, path)? {
                 Seen::Absent => {}
                 Seen::Whiteout | Seen::File(_) | Seen::Link(_) => break,
-                Seen::Folder { opaque, .. } => {
+                Seen::Folder { real, .. } => {
                     merged.push(index);
-                    if opaque {
+                    if real && self.is_opaque(index, path)? {
                         break;
                     }
                 }
             }
         }
         Ok(merged.into())
+    }
+
+    fn is_opaque(&self, index: usize, path: &[u8]) -> Result<bool, StackError> {
+        self.stack.is_opaque(index, path).map_err(|source| StackError::Read { path: path.to_vec(), source })
     }
 
     fn at(&self, index: usize, path: &[u8]) -> Result<Seen, StackError> {
@@ -301,11 +309,11 @@ impl<'a> View<'a> {
         }
         let entry = self.stack.entry(index, path).map_err(|source| StackError::Read { path: path.to_vec(), source })?;
         Ok(match entry {
-            Entry::Absent if implies => Seen::Folder { opaque: false, implied: true, real: false },
+            Entry::Absent if implies => Seen::Folder { implied: true, real: false },
             Entry::Absent => Seen::Absent,
             Entry::Whiteout => Seen::Whiteout,
             Entry::File(stat) => Seen::File(FileType::from_raw_mode(stat.st_mode)),
-            Entry::Folder { opaque, .. } => Seen::Folder { opaque, implied: layer.implied.contains(path), real: true },
+            Entry::Folder(_) => Seen::Folder { implied: layer.implied.contains(path), real: true },
         })
     }
 }

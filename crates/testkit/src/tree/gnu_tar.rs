@@ -159,6 +159,8 @@ fn gnu_tar(file: &Path) -> Command {
 fn extract(file: &Path, into: &Path) -> Result<()> {
     let output = gnu_tar(file)
         .args(["--extract", "--preserve-permissions", "--same-owner", "--numeric-owner"])
+        // A folder's time is that of its entry also when files come into it later in the tar.
+        .arg("--delay-directory-restore")
         .args(["--xattrs", "--xattrs-include=*", "--xattrs-exclude=trusted.overlay.*", "--exclude=.wh.*"])
         .arg("--directory")
         .arg(into)

@@ -1,5 +1,7 @@
 //! Pulls against a registry in the process, through the public API alone.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 mod cancel;
 mod faults;
 mod resolve;

@@ -307,11 +307,29 @@ fn root_zz_perf() {
         for a in 0..60 {
             let dir = format!("usr/share/d{}/x{}", (a + n) % 90, a);
             fs::create_dir_all(path.join(&dir)).unwrap();
-            for p in [dir.clone(), dir.rsplit_once('/').unwrap().0.into()] { if n < 119 { implied.push(p.into_bytes()); } }
+            for p in [dir.clone(), dir.rsplit_once('/').unwrap().0.into()] {
+                if n < 119 {
+                    implied.push(p.into_bytes());
+                }
+            }
         }
-        if n<119 { implied.push(b"usr".to_vec()); implied.push(b"usr/share".to_vec()); implied.push(b"".to_vec()); }
-        else { fs::write(path.join("f"),"").unwrap(); }
-        let links = if n == 500 { (0..5000).map(|k| ForeignLink{path: format!("usr/share/d{}/k{k}", k%90).into_bytes(), target: b"f".to_vec()}).collect() } else { vec![] };
+        if n < 119 {
+            implied.push(b"usr".to_vec());
+            implied.push(b"usr/share".to_vec());
+            implied.push(b"".to_vec());
+        } else {
+            fs::write(path.join("f"), "").unwrap();
+        }
+        let links = if n == 500 {
+            (0..5000)
+                .map(|k| ForeignLink {
+                    path: format!("usr/share/d{}/k{k}", k % 90).into_bytes(),
+                    target: b"f".to_vec(),
+                })
+                .collect()
+        } else {
+            vec![]
+        };
         layers.push(Layer { path, implied, links });
     }
     let t = std::time::Instant::now();

@@ -1,0 +1,142 @@
+//! What is mounted is what GNU tar makes of the layers, one on the other.
+
+use layer_testkit::debian_images;
+use layer_testkit::image::{Image, ImageBuilder};
+use layer_testkit::layer::{Compression, Entry, Layer, LayerBuilder, SparseForm, noise};
+use layer_testkit::tree::{Tree, assert_same, gnu_tar_reference};
+
+use crate::setup::Setup;
+
+/// Pulls and mounts an image, read-only and writable, and compares both trees with GNU tar's.
+async fn compare(image: &Image) {
+    let setup = Setup::new().await;
+    let name = setup.bring("team/app", image).await;
+    let oracle = tempfile::tempdir().unwrap();
+    gnu_tar_reference(&image.tars().unwrap(), oracle.path()).unwrap();
+    let want = Tree::read(oracle.path()).unwrap();
+    for writable in [false, true] {
+        let mounted = setup.mount(&name, writable).await;
+        // What overlayfs keeps for itself in the writable folder shows nowhere else.
+        let got = Tree::read(mounted.path()).unwrap().without_xattrs("trusted.overlay.");
+        assert_same(&want, &got);
+        setup.engine.unmount(&mounted.0.id).await.unwrap();
+    }
+}
+
+fn image(layers: impl IntoIterator<Item = Layer>) -> Image {
+    ImageBuilder::new().layers(layers).build()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_busybox() {
+    compare(&debian_images::busybox().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_installed_packages_in_three_layers() {
+    compare(&debian_images::packages(&[&["base-files", "coreutils"], &["tar", "gzip"], &["dpkg"]]).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_120_layers() {
+    compare(&debian_images::stacked(120, 7)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_every_kind_of_thing_in_every_packing() {
+    let everything = || {
+        LayerBuilder::new()
+            .entry(Entry::dir(".").mode(0o751).owner(7, 8).mtime(1_000_000_000))
+            .entry(Entry::dir("etc").mode(0o750).owner(1, 2).mtime(-86_400 * 365 * 20))
+            .entry(Entry::file("etc/a", "one").mode(0o4711).owner(1000, 1000).mtime_nanos(1_700_000_000, 123_456_789))
+            .entry(Entry::file("etc/b", "").mode(0).xattr("user.note", "a value with \0 in it"))
+            .entry(Entry::symlink("etc/link", "../nowhere").owner(3, 4).mtime(5))
+            .entry(Entry::hard_link("etc/hard", "etc/a"))
+            .entry(Entry::dir("tmp").mode(0o1777))
+            .entry(Entry::dir("shared").mode(0o2775).owner(0, 50))
+            .entry(Entry::file("shared/f", "group must not be inherited"))
+            .entry(Entry::char_device("dev-zero", 1, 5).mode(0o666))
+            .entry(Entry::block_device("dev-loop", 7, 0).mode(0o660).owner(0, 6))
+            .entry(Entry::fifo("pipe").mode(0o600))
+            .entry(Entry::sparse("holes", SparseForm::OldGnu, 10 << 20, &[(0, &[1; 512]), (5 << 20, &[2; 512])]))
+            .entry(Entry::sparse("holes-pax", SparseForm::Pax10, 8 << 20, &[(4096, &[3; 512])]))
+            .entry(Entry::file("late", "far").mtime(4_000_000_000).owner(4_294_967_294, 2_097_152))
+            .file("a".repeat(255), "long")
+            .file(format!("{}/x", ["deep"; 60].join("/")), "deep")
+            .file(b"not-utf8-\xff\xfe", "bytes")
+            .file("noise", noise(1, 300_000))
+    };
+    for compression in [Compression::Plain, Compression::Gzip, Compression::GzipMembers(5), Compression::ZstdFrames(3)]
+    {
+        compare(&image([everything().pack(compression)])).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_layers_that_take_away_and_replace() {
+    let base = LayerBuilder::new()
+        .dir("a")
+        .file("a/1", "1")
+        .file("a/2", "2")
+        .dir("a/sub")
+        .file("a/sub/x", "x")
+        .dir("b")
+        .file("b/1", "1")
+        .file("c", "a file")
+        .dir("d")
+        .file("d/1", "1")
+        .symlink("e", "a")
+        .dir("f")
+        .file("f/1", "1")
+        .gzip();
+    let upper = LayerBuilder::new()
+        .whiteout("a/1")
+        .whiteout("a/sub")
+        .dir("b")
+        .opaque("b")
+        .file("b/2", "2")
+        .dir("c")
+        .file("c/now-a-folder", "")
+        .file("d", "now a file")
+        .dir("e")
+        .file("e/no-link", "")
+        .whiteout("f")
+        .dir("f")
+        .file("f/2", "2")
+        .gzip();
+    let top = LayerBuilder::new()
+        .dir("a")
+        .dir("a/sub")
+        .file("a/sub/y", "y")
+        .whiteout("b")
+        .whiteout("c")
+        .file("c", "again")
+        .gzip();
+    compare(&image([base.clone()])).await;
+    compare(&image([base.clone(), upper.clone()])).await;
+    compare(&image([base, upper, top])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_folders_that_a_layer_does_not_name_look_as_below() {
+    let base = LayerBuilder::new()
+        .entry(Entry::dir(".").mode(0o700).mtime(77))
+        .entry(Entry::dir("srv").mode(0o750).owner(10, 20).mtime(1_000_000).xattr("user.k", "v"))
+        .entry(Entry::dir("srv/data").mode(0o2770).owner(30, 40).mtime(-5))
+        .file("srv/data/1", "1")
+        .gzip();
+    let implied = LayerBuilder::new().file("srv/data/2", "2").file("fresh/x", "").gzip();
+    let whiteout = LayerBuilder::new().whiteout("srv/data/1").gzip();
+    compare(&image([base.clone(), implied.clone()])).await;
+    compare(&image([base.clone(), implied.clone(), whiteout.clone()])).await;
+    compare(&image([base, whiteout, implied])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_hard_links_to_files_of_other_layers() {
+    let base = LayerBuilder::new().dir("bin").entry(Entry::file("bin/tool", "x").mode(0o755).mtime(9)).gzip();
+    let link = LayerBuilder::new().hard_link("bin/alias", "bin/tool").hard_link("other", "/bin/tool").gzip();
+    let hidden = LayerBuilder::new().whiteout("bin/alias").gzip();
+    compare(&image([base.clone(), link.clone()])).await;
+    compare(&image([base, link, hidden])).await;
+}

@@ -63,7 +63,7 @@ async fn root_lists_and_details_agree_with_what_was_pulled() {
     let name = setup.bring("team/app", &image).await;
     let list = setup.engine.images().await.unwrap();
     assert_eq!(list.len(), 1);
-    assert_eq!(list[0].repo_tags, [name.clone()]);
+    assert_eq!(list[0].repo_tags, std::slice::from_ref(&name));
     assert_eq!(list[0].repo_digests, [format!("{}@{}", name.rsplit_once(':').unwrap().0, image.digest())]);
     assert_eq!(list[0].created.unwrap().to_string(), "2024-01-02T03:04:05Z");
     assert_eq!(list[0].labels.as_ref().unwrap()["a"], "b");

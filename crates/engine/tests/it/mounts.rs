@@ -27,7 +27,7 @@ async fn root_a_mount_keeps_its_image_and_outlives_the_engine() {
     engine.shutdown().await;
     drop(engine);
     let engine = reopened(folder.path()).await;
-    assert_eq!(engine.mounts().await, [mounted.0.clone()]);
+    assert_eq!(engine.mounts().await, std::slice::from_ref(&mounted.0));
     assert_eq!(engine.remove(&name, true).await.unwrap_err().kind(), Kind::Conflict);
     // By image, and then there is nothing left of it.
     assert_eq!(engine.unmount(&name).await.unwrap().len(), 1);

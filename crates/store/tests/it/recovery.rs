@@ -1,0 +1,95 @@
+//! What the next start finds, whatever happened before.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use layer_digest::BlobId;
+use layer_store::{OpenError, Store};
+
+use super::{keep_image, keep_layer, open};
+
+#[test]
+fn root_what_was_half_done_is_cleared_and_partials_are_kept() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = open(tmp.path());
+    let image = keep_image(&store, "app:1", &[b"whole"]);
+    let id = BlobId(layer_digest::Digest::sha256(b"a blob on its way"));
+    store.ingest(id).unwrap().append(b"a blob").unwrap();
+    drop(store);
+    // As a crash would leave them.
+    fs::create_dir_all(tmp.path().join("staging/7/fs/deep/er")).unwrap();
+    fs::write(tmp.path().join("staging/7/fs/deep/file"), "x").unwrap();
+    fs::write(tmp.path().join(".index.json.3.tmp"), "half").unwrap();
+
+    let store = open(tmp.path());
+    assert_eq!(fs::read_dir(tmp.path().join("staging")).unwrap().count(), 0);
+    assert!(!tmp.path().join(".index.json.3.tmp").exists());
+    assert_eq!(store.partial_size(id).unwrap(), 6);
+    assert_eq!(store.names()[0].target, image);
+}
+
+#[test]
+fn root_a_staged_layer_that_is_dropped_is_gone() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = open(tmp.path());
+    let stage = store.stage_layer().unwrap();
+    stage.root().write_atomic("file", b"x", 0o600).unwrap();
+    assert_eq!(fs::read_dir(tmp.path().join("staging")).unwrap().count(), 1);
+    drop(stage);
+    assert_eq!(fs::read_dir(tmp.path().join("staging")).unwrap().count(), 0);
+    assert!(store.layer_ids().unwrap().is_empty());
+}
+
+#[test]
+fn root_a_lost_or_damaged_database_is_filled_anew() {
+    for damage in ["lost", "damaged"] {
+        let tmp = tempfile::tempdir().unwrap();
+        let store = open(tmp.path());
+        let (layer, diff) = keep_layer(&store, b"content");
+        assert_eq!(store.known_diff(BlobId(layer.digest)), Some(diff));
+        drop(store);
+        let db = tmp.path().join("db");
+        match damage {
+            "lost" => fs::remove_dir_all(&db).unwrap(),
+            _ => {
+                for entry in fs::read_dir(&db).unwrap() {
+                    let path = entry.unwrap().path();
+                    if path.is_file() {
+                        fs::write(path, vec![0xa5; 4096]).unwrap();
+                    }
+                }
+            }
+        }
+        let store = open(tmp.path());
+        assert_eq!(store.known_diff(BlobId(layer.digest)), Some(diff), "{damage}");
+    }
+}
+
+#[test]
+fn root_two_have_the_store_at_no_time() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = open(tmp.path());
+    let error = Store::open(tmp.path()).unwrap_err();
+    assert!(matches!(error, OpenError::Locked { holder: Some(pid), .. } if pid == std::process::id()), "{error}");
+    drop(store);
+    open(tmp.path());
+}
+
+#[test]
+fn root_nobody_else_gets_into_the_store() {
+    let tmp = tempfile::tempdir().unwrap();
+    fs::set_permissions(tmp.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let root = tmp.path().join("store");
+    fs::create_dir(&root).unwrap();
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).unwrap();
+    let store = open(&root);
+    keep_image(&store, "app:1", &[b"content"]);
+    for folder in ["", "blobs", "blobs/sha256", "layers", "layers/sha256", "ingest", "staging", "mounts"] {
+        let mode = root.join(folder).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o700, "{folder}");
+    }
+    let list = Command::new("ls").arg(&root).uid(65534).gid(65534).output().unwrap();
+    assert!(!list.status.success(), "nobody could list the store");
+}

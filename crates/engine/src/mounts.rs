@@ -4,6 +4,7 @@
 //! mounts/<id>/
 //!   mount.json        what is mounted where
 //!   gaps/             the thin top layer: what the layers could not say alone
+//!   rerouted/         layers that write through links of those below, as they look in this stack
 //!   upper/, work/     the changes, of a writable mount
 //!   merged/           the mount point, unless the user named one
 //! ```
@@ -12,15 +13,16 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use layer_digest::{BlobId, DiffId, ImageId};
 use layer_fs::Dir;
-use layer_mount::stack::{ForeignLink, Gaps, close_gaps};
+use layer_mount::stack::{Gaps, close_gaps, reroute};
 use layer_mount::{MountFlags, Overlay, Upper};
 use layer_oci::Platform;
-use layer_store::{Lease, Store, StoreError};
+use layer_store::{Lease, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Shared;
@@ -230,27 +232,8 @@ fn describe(
 fn build(shared: &Shared, found: &Found, info: &MountInfo) -> Result<(), EngineError> {
     let store = &shared.store;
     let files = |action| move |source| EngineError::MountFiles { action, name: info.image.to_string(), source };
-    // Topmost first, as a stack is looked through. A layer that the image has twice is seen where it is topmost.
-    let mut layers = Vec::new();
-    for id in info.layers.iter().rev() {
-        layers.push(store.layer(*id)?.ok_or(StoreError::NoLayer(*id))?);
-    }
-    let links: Vec<Vec<ForeignLink>> = layers
-        .iter()
-        .map(|layer| {
-            let links = layer.record.foreign_links.iter();
-            links.map(|link| ForeignLink { path: link.path.clone(), target: link.target.clone() }).collect()
-        })
-        .collect();
-    let stack: Vec<_> = layers
-        .iter()
-        .zip(&links)
-        .map(|(layer, links)| {
-            (layer.fs.clone(), Gaps { implied_parents: &layer.record.implied_parents, foreign_links: links })
-        })
-        .collect();
     let path = store.path().join(FOLDER).join(&info.id);
-    let make = || -> io::Result<Dir> {
+    let make = || -> io::Result<(Dir, Dir)> {
         let root = Dir::open(&store.path().join(FOLDER))?;
         let dir = root.create_dir(&info.id, 0o700)?;
         for name in ["merged", "upper", "work"] {
@@ -258,15 +241,20 @@ fn build(shared: &Shared, found: &Found, info: &MountInfo) -> Result<(), EngineE
         }
         let record = serde_json::to_vec(info)?;
         dir.write_atomic(RECORD, &record, 0o600)?;
-        dir.create_dir("gaps", 0o755)
+        Ok((dir.create_dir("gaps", 0o755)?, dir.create_dir("rerouted", 0o755)?))
     };
-    let gaps = make().map_err(files("make the folders"))?;
-    close_gaps(&stack, std::os::fd::AsFd::as_fd(&gaps))
-        .map_err(|source| EngineError::Stack { name: found.shown(), source })?;
+    let (gaps, rerouted) = make().map_err(files("make the folders"))?;
+    let stacked = |source| EngineError::Stack { name: found.shown(), source };
+    let layers = reroute(layer_transfer::stack_layers(store, &info.layers)?, &rerouted, &path.join("rerouted"))
+        .map_err(stacked)?;
+    // Topmost first, as a stack is looked through.
+    let stack: Vec<_> = layers.iter().rev().map(|layer| (layer.path.clone(), Gaps::of(layer))).collect();
+    close_gaps(&stack, gaps.as_fd()).map_err(stacked)?;
     let mut lowers = vec![path.join("gaps")];
-    for layer in layers {
-        if !lowers.contains(&layer.fs) {
-            lowers.push(layer.fs);
+    // A layer that the image has twice is seen where it is topmost.
+    for layer in layers.into_iter().rev() {
+        if !lowers.contains(&layer.path) {
+            lowers.push(layer.path);
         }
     }
     let upper = if info.writable {

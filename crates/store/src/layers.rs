@@ -137,6 +137,11 @@ impl StagedLayer {
         &self.fs
     }
 
+    /// Where that folder lies.
+    pub fn path(&self) -> PathBuf {
+        self.store.path().join("staging").join(&self.name).join(FILES)
+    }
+
     /// Publishes the layer, and the blob it came from if that is new: both are durable, and visible, when this returns.
     ///
     /// The proofs are the only way in: `diff` that the tar was the layer's, the blob's that the wire was.

@@ -12,9 +12,11 @@ mod error;
 mod event;
 mod flight;
 mod pull;
+mod stack;
 mod transfer;
 
 pub use error::{Kind, LayerError, PullCause, PullError};
 pub use event::{Event, Outcome, Phase};
 pub use pull::{Pull, PullRequest};
+pub use stack::stack_layers;
 pub use transfer::{Limits, Transfer};

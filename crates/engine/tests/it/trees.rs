@@ -140,3 +140,50 @@ async fn root_hard_links_to_files_of_other_layers() {
     compare(&image([base.clone(), link.clone()])).await;
     compare(&image([base, link, hidden])).await;
 }
+
+/// What a program finds that unpacks one layer after the other through the links that are there by then; docker's classic driver hides the
+/// link, and with it half the image.
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_layer_that_writes_through_a_link_of_a_layer_below() {
+    let base = LayerBuilder::new()
+        .entry(Entry::dir("usr/lib").mode(0o750).owner(5, 6).mtime(123))
+        .file("usr/lib/old", "old")
+        .file("usr/lib/gone", "gone")
+        .symlink("lib", "usr/lib")
+        .symlink("abs", "/usr/lib/../lib")
+        .gzip();
+    let through = LayerBuilder::new()
+        .file("lib/new", "new")
+        .whiteout("lib/gone")
+        .entry(Entry::dir("lib/sub").mode(0o700).mtime(77))
+        .file("lib/sub/x", "x")
+        .file("abs/also", "also")
+        .hard_link("abs/link", "usr/lib/old")
+        .gzip();
+    let top = LayerBuilder::new().file("usr/lib/top", "top").gzip();
+    let setup = Setup::new().await;
+    let name = setup.bring("team/app", &image([base, through, top])).await;
+    let mounted = setup.mount(&name, false).await;
+    let tree = Tree::read(mounted.path()).unwrap();
+    let names: Vec<_> = tree.entries.keys().map(|path| path.to_str().unwrap()).collect();
+    let want = [
+        "abs",
+        "lib",
+        "usr",
+        "usr/lib",
+        "usr/lib/also",
+        "usr/lib/link",
+        "usr/lib/new",
+        "usr/lib/old",
+        "usr/lib/sub",
+        "usr/lib/sub/x",
+        "usr/lib/top",
+    ];
+    assert_eq!(names.into_iter().filter(|name| !name.is_empty() && *name != ".").collect::<Vec<_>>(), want);
+    let folder = &tree.entries[std::path::Path::new("usr/lib")];
+    assert_eq!((folder.mode & 0o7777, folder.uid, folder.gid, folder.mtime), (0o750, 5, 6, (123, 0)));
+    let sub = &tree.entries[std::path::Path::new("usr/lib/sub")];
+    assert_eq!((sub.mode & 0o7777, sub.mtime), (0o700, (77, 0)));
+    assert_eq!(std::fs::read_to_string(mounted.path().join("lib/new")).unwrap(), "new");
+    assert_eq!(std::fs::read_to_string(mounted.path().join("lib/link")).unwrap(), "old");
+}

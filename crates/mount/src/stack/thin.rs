@@ -65,7 +65,7 @@ impl<'a> Thin<'a> {
 }
 
 /// How a folder looks.
-struct Appearance {
+pub(super) struct Appearance {
     owner: (u32, u32),
     mode: u32,
     times: Timestamps,
@@ -82,7 +82,7 @@ impl Default for Appearance {
 }
 
 impl Appearance {
-    fn of(folder: Dir) -> io::Result<Self> {
+    pub(super) fn of(folder: Dir) -> io::Result<Self> {
         let stat = rustix::fs::fstat(&folder)?;
         let times = Timestamps {
             last_access: Timespec { tv_sec: stat.st_atime, tv_nsec: stat.st_atime_nsec as _ },
@@ -93,7 +93,7 @@ impl Appearance {
     }
 
     /// Makes `folder` look like this. The times come last, since everything else may change them.
-    fn give(&self, folder: &Dir) -> io::Result<()> {
+    pub(super) fn give(&self, folder: &Dir) -> io::Result<()> {
         let (user, group) = (Uid::from_raw(self.owner.0), Gid::from_raw(self.owner.1));
         rustix::fs::fchown(folder, Some(user), Some(group))?;
         for name in ACCESS_LISTS {

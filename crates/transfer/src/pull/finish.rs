@@ -4,14 +4,15 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use layer_digest::{DiffId, ImageId};
-use layer_mount::stack::{ForeignLink, Gaps, close_gaps};
+use layer_mount::stack::{Gaps, close_gaps, reroute};
 use layer_reference::Reference;
-use layer_store::{Store, StoreError};
+use layer_store::Store;
 
 use super::plan::Plan;
 use super::resolve::Resolved;
 use crate::PullCause;
 use crate::event::Outcome;
+use crate::stack::stack_layers;
 use crate::transfer::Inner;
 
 /// Gives the image its name. Everything it leads to is durable by then.
@@ -44,20 +45,13 @@ pub(super) async fn finish(
 /// Sees to it that hard links to files of other layers lead somewhere, which only a whole stack can tell: builds what a mount would need,
 /// and throws it away. Images with such links are rare.
 fn check_stack(store: &Arc<Store>, diff_ids: &[DiffId]) -> Result<(), PullCause> {
-    let layer = |id: &DiffId| store.layer(*id)?.ok_or(StoreError::NoLayer(*id));
-    let layers = diff_ids.iter().rev().map(layer).collect::<Result<Vec<_>, StoreError>>()?;
-    if layers.iter().all(|layer| layer.record.foreign_links.is_empty()) {
+    let layers = stack_layers(store, diff_ids)?;
+    if layers.iter().all(|layer| layer.foreign_links.is_empty()) {
         return Ok(());
     }
-    let links: Vec<Vec<_>> = layers.iter().map(|layer| layer.record.foreign_links.iter().map(link).collect()).collect();
-    let gaps = layers.iter().zip(&links).map(|(layer, links)| {
-        (layer.fs.clone(), Gaps { implied_parents: &layer.record.implied_parents, foreign_links: links })
-    });
-    let stage = store.stage_layer()?;
-    close_gaps(&gaps.collect::<Vec<_>>(), stage.root().as_fd())?;
+    let (stage, other) = (store.stage_layer()?, store.stage_layer()?);
+    let layers = reroute(layers, other.root(), &other.path())?;
+    let stack: Vec<_> = layers.iter().rev().map(|layer| (layer.path.clone(), Gaps::of(layer))).collect();
+    close_gaps(&stack, stage.root().as_fd())?;
     Ok(())
-}
-
-fn link(link: &layer_store::ForeignLink) -> ForeignLink {
-    ForeignLink { path: link.path.clone(), target: link.target.clone() }
 }

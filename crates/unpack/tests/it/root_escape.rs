@@ -20,7 +20,15 @@ fn each_type(path: &str) -> Vec<Entry> {
 
 #[test]
 fn names_that_climb_out_are_refused() {
-    for path in ["..", "../outside/x", "./../outside/x", "a/../../outside/x", "/../outside/canary", "a/b/../../../x", "../layer/x"] {
+    for path in [
+        "..",
+        "../outside/x",
+        "./../outside/x",
+        "a/../../outside/x",
+        "/../outside/canary",
+        "a/b/../../../x",
+        "../layer/x",
+    ] {
         for entry in each_type(path) {
             let error = refused(LayerBuilder::new().file("own", "1").entry(entry));
             assert!(error.ends_with(": its name leads out of the image by `..`"), "{error}");
@@ -100,7 +108,8 @@ fn nothing_goes_through_a_link_of_the_layer_to_the_outside() {
 fn a_link_to_the_outside_leads_to_the_same_name_inside() {
     let sandbox = Sandbox::new();
     let outside = sandbox.outside();
-    let layer = LayerBuilder::new().symlink("l", &outside).symlink("up", "../../..").file("l/new", "1").file("up/top", "2");
+    let layer =
+        LayerBuilder::new().symlink("l", &outside).symlink("up", "../../..").file("l/new", "1").file("up/top", "2");
     let applied = sandbox.apply(layer.tar()).unwrap();
     let tree = sandbox.tree();
     assert_eq!(at(&tree, format!("{}/new", &outside[1..])).content, content("1"));
@@ -142,7 +151,8 @@ fn hard_links_reach_nothing_outside() {
     let applied = sandbox.apply(layer.tar()).unwrap();
     sandbox.check_outside();
     // What isn't in the layer can only be in one below.
-    let foreign: Vec<_> = applied.foreign_links.iter().map(|link| (link.path.as_slice(), link.target.as_slice())).collect();
+    let foreign: Vec<_> =
+        applied.foreign_links.iter().map(|link| (link.path.as_slice(), link.target.as_slice())).collect();
     let target = format!("{outside}/canary");
     assert_eq!(foreign, [(&b"absolute"[..], &target.as_bytes()[1..]), (b"through", b"l/canary")]);
     let tree = sandbox.tree();
@@ -166,7 +176,8 @@ fn the_root_can_only_be_a_folder() {
             }
         }
         let sandbox = Sandbox::new();
-        let layer = LayerBuilder::new().entry(Entry::symlink("x", sandbox.outside()).exact_name(path)).file("canary", "evil");
+        let layer =
+            LayerBuilder::new().entry(Entry::symlink("x", sandbox.outside()).exact_name(path)).file("canary", "evil");
         assert!(sandbox.apply(layer.tar()).is_err(), "{path}");
     }
     assert_eq!(refused(LayerBuilder::new().hard_link("x", "./")), "entry `x`: it is a hard link to the root");
@@ -231,7 +242,8 @@ fn what_would_steer_overlayfs_is_never_stored() {
         "user.overlay.opaque",
         "user.overlay.redirect",
     ];
-    let mark = |entry: Entry| steering.iter().fold(entry, |entry, name| entry.xattr(name, "y")).xattr("trusted.other", "1");
+    let mark =
+        |entry: Entry| steering.iter().fold(entry, |entry, name| entry.xattr(name, "y")).xattr("trusted.other", "1");
     let (_, tree) = unpacked(LayerBuilder::new().entries([
         mark(Entry::dir("./")),
         mark(Entry::dir("d")),

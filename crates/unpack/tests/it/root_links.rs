@@ -60,13 +60,20 @@ fn to_things_that_are_no_files() {
     }
     assert_eq!(refused(LayerBuilder::new().dir("d").hard_link("l", "d")), "entry `l`: it is a hard link to a folder");
     assert_eq!(refused(LayerBuilder::new().hard_link("l", "d").dir("d")), "entry `l`: it is a hard link to a folder");
-    assert_eq!(refused(LayerBuilder::new().file("d/f", "").hard_link("l", "d")), "entry `l`: it is a hard link to a folder");
+    assert_eq!(
+        refused(LayerBuilder::new().file("d/f", "").hard_link("l", "d")),
+        "entry `l`: it is a hard link to a folder"
+    );
 }
 
 #[test]
 fn through_links_of_the_layer() {
     let (_, tree) = unpacked(
-        LayerBuilder::new().file("usr/lib/f", "1").symlink("lib", "usr/lib").hard_link("lib/g", "lib/f").hard_link("h", "/lib/g"),
+        LayerBuilder::new()
+            .file("usr/lib/f", "1")
+            .symlink("lib", "usr/lib")
+            .hard_link("lib/g", "lib/f")
+            .hard_link("h", "/lib/g"),
     );
     assert_eq!(same_file(&tree, "h"), ["h", "usr/lib/f", "usr/lib/g"]);
 }
@@ -76,14 +83,19 @@ fn to_itself() {
     assert_eq!(refused(LayerBuilder::new().hard_link("a", "a")), "entry `a`: it is a hard link to itself");
     assert_eq!(refused(LayerBuilder::new().hard_link("a", "./b/../a")), "entry `a`: it is a hard link to itself");
     // To a name that is there it's another word for nothing.
-    let (_, tree) = unpacked(LayerBuilder::new().file("a", "1").hard_link("a", "a").hard_link("b", "a").hard_link("a", "b"));
+    let (_, tree) =
+        unpacked(LayerBuilder::new().file("a", "1").hard_link("a", "a").hard_link("b", "a").hard_link("a", "b"));
     assert_eq!((same_file(&tree, "a"), at(&tree, "a").content.clone()), (vec!["a".into(), "b".into()], content("1")));
 }
 
 #[test]
 fn to_files_of_the_layers_below() {
     let (applied, tree) = unpacked(
-        LayerBuilder::new().dir("d").hard_link("d/new", "usr/bin/old").hard_link("x/y/z", "/etc/passwd").file("own", "1"),
+        LayerBuilder::new()
+            .dir("d")
+            .hard_link("d/new", "usr/bin/old")
+            .hard_link("x/y/z", "/etc/passwd")
+            .file("own", "1"),
     );
     assert_eq!(foreign(&applied), pairs(&[("d/new", "usr/bin/old"), ("x/y/z", "etc/passwd")]));
     // Nothing stands in their place, and the folders they lie in are there.
@@ -109,7 +121,12 @@ fn over_what_is_there() {
     assert_eq!(same_file(&tree, "target"), ["file", "folder", "gone", "link", "target"]);
     // A link that can't be made yet makes way as well.
     let (applied, tree) = unpacked(
-        LayerBuilder::new().file("file", "old").dir("folder").file("folder/f", "").hard_link("file", "x").hard_link("folder", "x"),
+        LayerBuilder::new()
+            .file("file", "old")
+            .dir("folder")
+            .file("folder/f", "")
+            .hard_link("file", "x")
+            .hard_link("folder", "x"),
     );
     assert_eq!(foreign(&applied), pairs(&[("file", "x"), ("folder", "x")]));
     assert_eq!(names(&tree), [""; 0]);
@@ -126,7 +143,9 @@ fn what_comes_later_replaces_one_name_only() {
     let (_, tree) = unpacked(LayerBuilder::new().file("a", "first").hard_link("b", "a").file("b", "second"));
     assert_eq!((at(&tree, "a").content.clone(), at(&tree, "b").content.clone()), (content("first"), content("second")));
     // Also where the link wasn't made yet.
-    for later in [Entry::file("a", "own"), Entry::dir("a"), Entry::symlink("a", "x"), Entry::fifo("a"), Entry::file("a/in", "")] {
+    for later in
+        [Entry::file("a", "own"), Entry::dir("a"), Entry::symlink("a", "x"), Entry::fifo("a"), Entry::file("a/in", "")]
+    {
         let (applied, tree) = unpacked(LayerBuilder::new().dir("other").hard_link("a/l", "x").entry(later.clone()));
         let replaced = at(&tree, "a").kind != Kind::Folder;
         assert_eq!(foreign(&applied), if replaced { vec![] } else { pairs(&[("a/l", "x")]) }, "{later:?}");
@@ -143,8 +162,9 @@ fn what_comes_later_replaces_one_name_only() {
         "entry `a/f`: its folder `a` is no folder"
     );
     // A folder that was replaced doesn't come back with the links that were in it.
-    let (applied, tree) =
-        unpacked(LayerBuilder::new().hard_link("d/l", "x").file("d", "").dir("d").hard_link("e/l", "x").symlink("e", "d"));
+    let (applied, tree) = unpacked(
+        LayerBuilder::new().hard_link("d/l", "x").file("d", "").dir("d").hard_link("e/l", "x").symlink("e", "d"),
+    );
     assert_eq!((foreign(&applied), names(&tree)), (vec![], vec!["d", "e"]));
 }
 
@@ -167,7 +187,10 @@ fn links_to_links_that_wait() {
     };
     let (_, tree) = unpacked(chain(40).file("040", "1"));
     assert_eq!(same_file(&tree, "000").len(), 41);
-    assert!(refused(chain(100).file("100", "1")).ends_with("it is behind more than 40 hard links that come before what they link to"));
+    assert!(
+        refused(chain(100).file("100", "1"))
+            .ends_with("it is behind more than 40 hard links that come before what they link to")
+    );
 }
 
 #[test]
@@ -185,10 +208,9 @@ fn with_whiteouts_of_either_name() {
         assert_eq!((foreign(&applied), names(&tree)), (pairs(&[("l", "x")]), vec![]));
     }
     // A target that is taken away lies in a layer below, where the link finds it.
-    for layer in [
-        LayerBuilder::new().whiteout("x").hard_link("l", "x"),
-        LayerBuilder::new().hard_link("l", "x").whiteout("x"),
-    ] {
+    for layer in
+        [LayerBuilder::new().whiteout("x").hard_link("l", "x"), LayerBuilder::new().hard_link("l", "x").whiteout("x")]
+    {
         let (applied, tree) = unpacked(layer);
         assert_eq!(foreign(&applied), pairs(&[("l", "x")]));
         assert!(is_whiteout(at(&tree, "x")));
@@ -201,9 +223,8 @@ fn with_whiteouts_of_either_name() {
 #[test]
 fn many_that_wait_are_bounded() {
     let target = ["x"; 2000].join("/");
-    let links = |count: usize| {
-        (0..count).fold(LayerBuilder::new(), |layer, at| layer.hard_link(format!("{at}"), &target))
-    };
+    let links =
+        |count: usize| (0..count).fold(LayerBuilder::new(), |layer, at| layer.hard_link(format!("{at}"), &target));
     let (applied, _) = unpacked(links(1000));
     assert_eq!(applied.foreign_links.len(), 1000);
     let error = refused(links(5000));

@@ -8,8 +8,15 @@ use crate::sandbox::{at, content, is_opaque, is_whiteout, names, unpacked};
 #[test]
 fn what_is_only_taken_away() {
     let name = [b"etc/".as_slice(), &[0xff; 255]].concat();
-    let (applied, tree) =
-        unpacked(LayerBuilder::new().dir("etc").whiteout("etc/passwd").whiteout("a/b/c").whiteout("top").whiteout("top").whiteout(&name));
+    let (applied, tree) = unpacked(
+        LayerBuilder::new()
+            .dir("etc")
+            .whiteout("etc/passwd")
+            .whiteout("a/b/c")
+            .whiteout("top")
+            .whiteout("top")
+            .whiteout(&name),
+    );
     for name in [b"etc/passwd".as_slice(), b"a/b/c", b"top", &name] {
         assert!(is_whiteout(at(&tree, name)));
     }

@@ -56,7 +56,8 @@ impl Sandbox {
         let outside = self.folder.path().join("outside");
         assert_same(&self.before, &Tree::read(&outside).unwrap());
         assert_eq!(fs::metadata(outside.join("canary")).unwrap().nlink(), 1, "the canary has got another name");
-        let mut names: Vec<_> = fs::read_dir(self.folder.path()).unwrap().map(|item| item.unwrap().file_name()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(self.folder.path()).unwrap().map(|item| item.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["layer", "outside"]);
     }
@@ -97,7 +98,7 @@ pub(crate) fn chain(error: &UnpackError) -> String {
 
 /// The entry of a tree at a path.
 #[track_caller]
-pub(crate) fn at<'a>(tree: &'a Tree, path: impl AsRef<[u8]>) -> &'a Entry {
+pub(crate) fn at(tree: &Tree, path: impl AsRef<[u8]>) -> &Entry {
     let path = Path::new(std::ffi::OsStr::from_bytes(path.as_ref()));
     tree.entries.get(path).unwrap_or_else(|| panic!("no `{}` in {:?}", path.display(), tree.entries.keys()))
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead, ErrorKind};
 use tokio_tar::Header;
 
 use super::TarError;
-use super::field::number;
+use super::field::octal;
 
 pub(super) const BLOCK: usize = 512;
 
@@ -160,7 +160,7 @@ impl<R: BufRead> Blocks<R> {
 /// The checksum field counts as eight blanks. Some old programs added signed bytes; every reader takes both.
 fn check_sum(header: &Header) -> Result<(), &'static str> {
     let bytes = header.as_bytes();
-    let stored = number(&header.as_old().cksum).map_err(|_| "its checksum is no number")?;
+    let stored = octal(&header.as_old().cksum).map_err(|_| "its checksum is no number")?;
     let others = || bytes[..148].iter().chain(&bytes[156..]);
     let unsigned = others().map(|byte| i64::from(*byte)).sum::<i64>() + 8 * 32;
     let signed = others().map(|byte| i64::from(byte.cast_signed())).sum::<i64>() + 8 * 32;
@@ -170,13 +170,15 @@ fn check_sum(header: &Header) -> Result<(), &'static str> {
 /// Refuses headers of a family in which readers would look for the name in different places.
 fn check_format(header: &mut Header) -> Result<(), &'static str> {
     const VERSION: std::ops::Range<usize> = 263..265;
+    const TYPE: usize = 156;
     const PREFIX: usize = 345;
     /// Where the prefix ends that the star family has; times stand behind it.
     const STAR_PREFIX_END: usize = PREFIX + 130;
     let bytes = header.as_bytes();
     if bytes[257..263] == *b"ustar\0" {
-        if bytes[PREFIX] != 0 && bytes[VERSION] != *b"00" {
-            return Err("it has a long name, and its version is not that of POSIX");
+        let matters = bytes[PREFIX] != 0 || matches!(bytes[TYPE], b'x' | b'g' | b'L' | b'K');
+        if matters && bytes[VERSION] != *b"00" {
+            return Err("its version is not that of POSIX");
         }
         if bytes[508..] == *b"tar\0" && bytes[STAR_PREFIX_END] != 0 {
             return Err("its long name is star's or POSIX's");

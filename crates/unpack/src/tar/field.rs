@@ -2,29 +2,32 @@
 
 use super::Time;
 
-/// Reads a numeric field: octal digits between blanks, or two's complement in base 256. An empty field is zero, as in Go and GNU tar.
+const MALFORMED: &str = "a number in its header is malformed";
+
+/// Reads a numeric field: octal digits between blanks, or two's complement in base 256. An empty field is zero, as in Go and Python.
 pub(crate) fn number(field: &[u8]) -> Result<i64, &'static str> {
-    if let Some(first) = field.first()
-        && first & 0x80 != 0
-    {
-        let negative = first & 0x40 != 0;
-        let mut value: i128 = if negative { -1 } else { 0 };
-        for (at, byte) in field.iter().enumerate() {
-            let byte = if at == 0 && !negative { byte & 0x7f } else { *byte };
-            value = value << 8 | i128::from(byte);
-        }
-        return i64::try_from(value).map_err(|_| "a number in its header is out of range");
-    }
+    let start: i128 = match field.first() {
+        Some(0x80) => 0,
+        Some(0xff) => -1,
+        Some(0x81..) => return Err(MALFORMED),
+        _ => return octal(field),
+    };
+    let value = field[1..].iter().fold(start, |value, byte| value << 8 | i128::from(*byte));
+    i64::try_from(value).map_err(|_| "a number in its header is out of range")
+}
+
+/// Reads octal digits between blanks. What follows a NUL isn't looked at, but a NUL in front of digits hides them from some readers only.
+pub(crate) fn octal(field: &[u8]) -> Result<i64, &'static str> {
     let is_blank = |byte: &u8| matches!(byte, b' ' | 0);
-    let start = field.iter().position(|byte| !is_blank(byte)).unwrap_or(field.len());
+    let start = field.iter().position(|byte| *byte != b' ').unwrap_or(field.len());
     let end = field[start..].iter().position(is_blank).map_or(field.len(), |len| start + len);
-    if !field[end..].iter().all(is_blank) && field[end] != 0 {
-        return Err("a number in its header is malformed");
+    if !field[end..].iter().all(is_blank) && (start == end || field[end] != 0) {
+        return Err(MALFORMED);
     }
     field[start..end].iter().try_fold(0i64, |value, digit| match digit {
         // 12 octal digits are 36 bits: no overflow.
         b'0'..=b'7' => Ok(value << 3 | i64::from(digit - b'0')),
-        _ => Err("a number in its header is malformed"),
+        _ => Err(MALFORMED),
     })
 }
 
@@ -69,13 +72,19 @@ mod tests {
         assert_eq!(number(b"0000644\0"), Ok(0o644));
         assert_eq!(number(b"   644 \0"), Ok(0o644));
         assert_eq!(number(b"\0\0\0\0"), Ok(0));
+        assert_eq!(number(b"  \0 "), Ok(0));
+        assert_eq!(number(b""), Ok(0));
         assert_eq!(number(b"777777777777"), Ok((1 << 36) - 1));
         assert_eq!(number(b"\x80\0\0\0\0\0\0\0\0\0\x01\0"), Ok(256));
         assert_eq!(number(&[0xff; 12]), Ok(-1));
         assert_eq!(number(b"\xff\xff\xff\xff\xff\xff\xff\xfe"), Ok(-2));
         // What follows the NUL is not looked at, as in every reader.
         assert_eq!(number(b"12\0junk"), Ok(0o12));
+        assert!(number(b"\00012\0").is_err());
+        assert!(number(b" \00012\0").is_err());
         assert!(number(b"12 3").is_err());
+        assert!(number(b"\x81\0\0\0\0\0\0\0").is_err());
+        assert!(number(b"\xc0\0\0\0\0\0\0\0").is_err());
         assert!(number(b"0o7").is_err());
         assert!(number(b"-1").is_err());
         assert!(number(b"8").is_err());

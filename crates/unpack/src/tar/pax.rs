@@ -65,38 +65,25 @@ impl Pax {
 
     fn take(&mut self, key: &[u8], value: &[u8]) -> Result<(), &'static str> {
         if let Some(name) = key.strip_prefix(XATTR) {
-            if name.is_empty() || name.contains(&0) {
+            if name.is_empty() {
                 return Err("the name of an extended attribute is malformed");
             }
             self.xattrs.insert(name.to_vec(), value.to_vec());
             return Ok(());
         }
-        // An empty value takes the record back: the header's own field counts.
-        let number = || if value.is_empty() { Ok(None) } else { decimal(value).map(Some) };
-        let text = || {
-            if value.contains(&0) {
-                return Err("a path in its PAX header holds a NUL");
-            }
-            Ok(if value.is_empty() { None } else { Some(value.to_vec()) })
-        };
+        let number = || decimal(value);
         match key {
-            b"path" => self.path = text()?,
-            b"linkpath" => self.link_path = text()?,
-            b"size" => self.size = number()?,
-            b"uid" => self.uid = number()?,
-            b"gid" => self.gid = number()?,
-            b"mtime" => self.mtime = if value.is_empty() { None } else { Some(time(value)?) },
-            b"GNU.sparse.major" => self.sparse.major = number()?,
-            b"GNU.sparse.minor" => self.sparse.minor = number()?,
-            b"GNU.sparse.name" => self.sparse.name = text()?,
-            b"GNU.sparse.size" | b"GNU.sparse.realsize" => {
-                let size = number()?;
-                if self.sparse.real_size.is_some_and(|other| size != Some(other)) {
-                    return Err("it is a sparse file of two sizes");
-                }
-                self.sparse.real_size = size;
-            }
-            b"GNU.sparse.numblocks" => self.sparse.pieces = number()?,
+            b"path" => once(&mut self.path, text(value)?)?,
+            b"linkpath" => once(&mut self.link_path, text(value)?)?,
+            b"size" => once(&mut self.size, number()?)?,
+            b"uid" => once(&mut self.uid, number()?)?,
+            b"gid" => once(&mut self.gid, number()?)?,
+            b"mtime" => once(&mut self.mtime, time(value)?)?,
+            b"GNU.sparse.major" => once(&mut self.sparse.major, number()?)?,
+            b"GNU.sparse.minor" => once(&mut self.sparse.minor, number()?)?,
+            b"GNU.sparse.name" => once(&mut self.sparse.name, text(value)?)?,
+            b"GNU.sparse.size" | b"GNU.sparse.realsize" => once(&mut self.sparse.real_size, number()?)?,
+            b"GNU.sparse.numblocks" => once(&mut self.sparse.pieces, number()?)?,
             b"GNU.sparse.offset" => {
                 let unmatched = self.sparse.pending_offset.replace(decimal(value)?);
                 unmatched.map_or(Ok(()), |_| Err("its sparse map is malformed"))?;
@@ -105,6 +92,7 @@ impl Pax {
                 let offset = self.sparse.pending_offset.take().ok_or("its sparse map is malformed")?;
                 self.sparse.map.push(Segment { offset, len: decimal(value)? });
             }
+            b"GNU.sparse.map" if !self.sparse.map.is_empty() => return Err("it has two sparse maps"),
             b"GNU.sparse.map" => {
                 let numbers = value.split(|byte| *byte == b',').map(decimal).collect::<Result<Vec<_>, _>>()?;
                 let pairs = numbers.chunks_exact(2);
@@ -120,6 +108,23 @@ impl Pax {
     }
 }
 
+/// Takes a record. Of two that differ some readers take the first, some the last.
+fn once<T: PartialEq>(field: &mut Option<T>, value: T) -> Result<(), &'static str> {
+    match field.replace(value) {
+        Some(first) if field.as_ref() != Some(&first) => Err("its PAX header says one thing twice, and not the same"),
+        _ => Ok(()),
+    }
+}
+
+/// A path. To some readers an empty one takes the record back, to others it is the name.
+fn text(value: &[u8]) -> Result<Vec<u8>, &'static str> {
+    match value {
+        [] => Err("a path in its PAX header is empty"),
+        _ if value.contains(&0) => Err("a path in its PAX header holds a NUL"),
+        _ => Ok(value.to_vec()),
+    }
+}
+
 /// Takes the first record, `<length> <key>=<value>\n`, off a body.
 fn record(body: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let space = body.iter().take(20).position(|byte| *byte == b' ')?;
@@ -127,7 +132,8 @@ fn record(body: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (record, rest) = body.split_at_checked(len)?;
     let text = record.get(space + 1..)?.strip_suffix(b"\n")?;
     let equals = text.iter().position(|byte| *byte == b'=')?;
-    (equals > 0).then_some((&text[..equals], &text[equals + 1..], rest))
+    let (key, value) = (&text[..equals], &text[equals + 1..]);
+    (!key.is_empty() && !key.contains(&0)).then_some((key, value, rest))
 }
 
 #[cfg(test)]
@@ -136,12 +142,13 @@ mod tests {
 
     #[test]
     fn reads_records() {
-        let pax = Pax::parse(b"12 path=a/b\n20 mtime=-1.5000000\n29 SCHILY.xattr.user.k=a=b\nc\n11 size=77\n8 size=\n")
-            .unwrap();
+        let pax =
+            Pax::parse(b"12 path=a/b\n20 mtime=-1.5000000\n29 SCHILY.xattr.user.k=a=b\nc\n11 size=77\n12 path=a/b\n")
+                .unwrap();
         assert_eq!(pax.path.unwrap(), b"a/b");
         assert_eq!(pax.mtime, Some(Time { seconds: -2, nanos: 500_000_000 }));
         assert_eq!(pax.xattrs, [(b"user.k".to_vec(), b"a=b\nc".to_vec())].into());
-        assert_eq!(pax.size, None);
+        assert_eq!(pax.size, Some(77));
     }
 
     #[test]
@@ -160,6 +167,11 @@ mod tests {
             b"0 \n",
             b"24 GNU.sparse.offset=1\n\n",
             b"25 GNU.sparse.map=1,2,3\n",
+            b"8 size=\n",
+            b"8 path=\n",
+            b"9 mtime=\n",
+            b"9 size=7\n9 size=8\n",
+            b"10 path=a\n10 path=b\n",
         ] {
             assert!(Pax::parse(body).is_err(), "{}", String::from_utf8_lossy(body));
         }

@@ -109,6 +109,9 @@ impl<R: BufRead> Reader<R> {
                 .and_then(|size| u64::try_from(size).map_err(|_| "its size is negative"))
                 .map_err(|reason| TarError::entry(&name, reason))?;
             match typeflag {
+                b'x' | b'g' | b'L' | b'K' if header.as_ustar().is_none() && header.as_gnu().is_none() => {
+                    return Err(TarError::entry(&name, "it is an extension header in a format that has none"));
+                }
                 b'x' | b'L' | b'K' => {
                     let body = self.extension(&name, size, &mut extensions)?;
                     let taken = match typeflag {
@@ -116,8 +119,8 @@ impl<R: BufRead> Reader<R> {
                             let pax = Pax::parse(&body).map_err(|reason| TarError::entry(&name, reason))?;
                             extensions.pax.replace(pax).is_some()
                         }
-                        b'L' => extensions.long_name.replace(until_nul(body)).is_some(),
-                        _ => extensions.long_link.replace(until_nul(body)).is_some(),
+                        b'L' => extensions.long_name.replace(long(body, &name)?).is_some(),
+                        _ => extensions.long_link.replace(long(body, &name)?).is_some(),
                     };
                     if taken {
                         return Err(TarError::entry(&name, "it has two extension headers of one kind"));
@@ -232,10 +235,7 @@ impl<R: BufRead> Reader<R> {
             mode: number(&old.mode).map(|mode| u32::try_from(mode & 0o7777).unwrap_or_default()).map_err(refused)?,
             uid: id(pax.uid, &old.uid).ok_or_else(|| refused("its owner is no number from 0 to 4294967294"))?,
             gid: id(pax.gid, &old.gid).ok_or_else(|| refused("its group is no number from 0 to 4294967294"))?,
-            mtime: match pax.mtime {
-                Some(time) => time,
-                None => Time { seconds: number(&old.mtime).map_err(refused)?, nanos: 0 },
-            },
+            mtime: pax.mtime.unwrap_or(Time { seconds: number(&old.mtime).map_err(refused)?, nanos: 0 }),
             xattrs: pax.xattrs.into_iter().collect(),
             path,
         })
@@ -281,13 +281,12 @@ fn device(header: &Header) -> Result<(u32, u32), &'static str> {
     Ok((in_range(major, 12)?, in_range(minor, 20)?))
 }
 
-/// The number of an owner or a group. The last one of 32 bits means "leave as it is" to the kernel, and is nobody's.
+/// The number of an owner or a group. The last one of 32 bits means "leave as it is" to the kernel, and is nobody's. What stands in the header
+/// must be a number even where a record is there in its stead.
 fn id(pax: Option<u64>, field: &[u8]) -> Option<u32> {
-    let value = match pax {
-        Some(value) => value,
-        None => number(field).ok().and_then(|value| u64::try_from(value).ok())?,
-    };
-    u32::try_from(value).ok().filter(|value| *value != u32::MAX)
+    let own = number(field).ok().and_then(|value| u32::try_from(value).ok())?;
+    let value = pax.map_or(Some(own), |value| u32::try_from(value).ok())?;
+    (value != u32::MAX).then_some(value)
 }
 
 /// The name that counts: of a PAX record, of a GNU header, or the header's own. Readers differ on which of the first two wins.
@@ -297,6 +296,14 @@ fn one_of(pax: Option<Vec<u8>>, gnu: Option<Vec<u8>>, own: Vec<u8>) -> Result<Ve
         (Some(name), _) | (None, Some(name)) => Ok(name),
         (None, None) => Ok(own),
     }
+}
+
+/// The name that a GNU header holds. It ends in one NUL; of what may stand behind another, readers make different things.
+fn long(mut body: Vec<u8>, name: &[u8]) -> Result<Vec<u8>, TarError> {
+    if body.last() == Some(&0) {
+        body.pop();
+    }
+    if body.contains(&0) { Err(TarError::entry(name, "its long name holds a NUL")) } else { Ok(body) }
 }
 
 fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {

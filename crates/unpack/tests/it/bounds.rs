@@ -99,7 +99,7 @@ const PIECES: u64 = 1 << 18;
 /// A map of so many pieces of one block, each behind a hole of one.
 fn map(pieces: u64) -> (Vec<(u64, u64)>, Data, u64) {
     let map = (0..pieces).map(|at| (at * 1024, 512)).collect();
-    (map, Data::Fill { byte: 7, len: pieces * 512 }, pieces * 1024)
+    (map, Data::Fill { byte: 7, len: pieces * 512 }, pieces * 1024 - 512)
 }
 
 #[test]

@@ -9,13 +9,23 @@ use proptest::prelude::*;
 
 use crate::strategy::{changed, changes, config};
 
+/// Bytes that are readable in a report.
+#[derive(PartialEq, Eq)]
+struct Bytes(Vec<u8>);
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}`", self.0.escape_ascii())
+    }
+}
+
 /// One entry as all three can tell it.
 #[derive(Debug, PartialEq, Eq)]
 struct Listed {
     kind: char,
-    path: Vec<u8>,
+    path: Bytes,
     size: u64,
-    link: Vec<u8>,
+    link: Bytes,
     owner: (u64, u64),
 }
 
@@ -32,7 +42,13 @@ fn ours(tar: &[u8]) -> Result<Vec<Listed>, TarError> {
             Kind::Block { .. } => ('b', 0, vec![]),
             Kind::Fifo => ('p', 0, vec![]),
         };
-        listed.push(Listed { kind, path: entry.path, size, link, owner: (entry.uid.into(), entry.gid.into()) });
+        listed.push(Listed {
+            kind,
+            path: Bytes(entry.path),
+            size,
+            link: Bytes(link),
+            owner: (entry.uid.into(), entry.gid.into()),
+        });
     }
     Ok(listed)
 }
@@ -57,10 +73,10 @@ fn crates(tar: &[u8]) -> std::io::Result<Vec<Listed>> {
             tar::EntryType::Char => ('c', 0, vec![]),
             tar::EntryType::Block => ('b', 0, vec![]),
             tar::EntryType::Fifo => ('p', 0, vec![]),
-            other => panic!("{other:?} was taken"),
+            _ => ('?', entry.size(), vec![]),
         };
         let owner = (entry.header().uid()?, entry.header().gid()?);
-        listed.push(Listed { kind, path, size, link, owner });
+        listed.push(Listed { kind, path: Bytes(path), size, link: Bytes(link), owner });
     }
     Ok(listed)
 }
@@ -82,6 +98,10 @@ fn gnu(tar: &[u8]) -> Result<Vec<String>, String> {
     // It may stop reading where the archive ends.
     let _ = writer.join().unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    // It warns of what all take for the end, of what it would do if it were to unpack, and of records that it doesn't know.
+    let harmless = ["A lone zero block", "Removing leading", "Ignoring unknown extended header keyword"];
+    let complaint: String =
+        complaint.lines().filter(|line| !harmless.iter().any(|warning| line.contains(warning))).collect();
     if !output.status.success() || !complaint.is_empty() {
         return Err(complaint);
     }
@@ -106,12 +126,30 @@ fn line_of(entry: &Listed) -> [String; 4] {
         bytes.iter().map(escape).collect::<String>()
     };
     let name = match entry.kind {
-        'l' => format!("{} -> {}", text(&entry.path), text(&entry.link)),
-        'h' => format!("{} link to {}", text(&entry.path), text(&entry.link)),
-        _ => text(&entry.path),
+        'l' => format!("{} -> {}", text(&entry.path.0), text(&entry.link.0)),
+        'h' => format!("{} link to {}", text(&entry.path.0), text(without_root(&entry.link.0))),
+        _ => text(&entry.path.0),
     };
     let size = if matches!(entry.kind, 'c' | 'b') { String::new() } else { entry.size.to_string() };
+    // The columns grow with what is in them, so blanks in front of a name can't be told from those of the column.
+    let name = name.trim_start_matches(' ').to_owned();
     [entry.kind.to_string(), format!("{}/{}", entry.owner.0, entry.owner.1), size, name]
+}
+
+/// A name as GNU tar shows the target of a hard link: as if it were relative to the folder that it unpacks to.
+fn without_root(mut name: &[u8]) -> &[u8] {
+    // What stands in front of the last `..` goes as well.
+    if let Some(climb) = (0..name.len()).rev().find(|at| {
+        name[*at..].starts_with(b"..")
+            && (*at == 0 || name[at - 1] == b'/')
+            && matches!(name.get(at + 2), None | Some(b'/'))
+    }) {
+        name = &name[climb + 2..];
+    }
+    while let Some(rest) = name.strip_prefix(b"/") {
+        name = rest;
+    }
+    if name.is_empty() { b"." } else { name }
 }
 
 fn parts_of(line: &str) -> [String; 4] {
@@ -126,7 +164,34 @@ fn parts_of(line: &str) -> [String; 4] {
     let (mode, owner, size) = (field(), field(), field());
     let (_, _) = (field(), field());
     let size = if mode.starts_with(['c', 'b']) { String::new() } else { size };
-    [mode[..1].to_owned(), owner, size, rest.to_owned()]
+    // A contiguous file is a file, and nothing is known that would make it another.
+    let kind = if mode.starts_with('C') { "-" } else { &mode[..1] };
+    [kind.to_owned(), owner, size, rest.trim_start_matches(' ').to_owned()]
+}
+
+/// Whether the tar crate is known to be alone with what it makes of a tar: it takes what follows a hard link for data if the header tells a size,
+/// and it ends a PAX record at the first line feed, wherever its length says that it ends. GNU tar, Go and Python do neither.
+fn misread_by_crate(tar: &[u8]) -> bool {
+    let records_end_early = |body: &[u8]| {
+        let mut rest = body;
+        while let Some(space) = rest.iter().position(|byte| *byte == b' ') {
+            let len = std::str::from_utf8(&rest[..space]).ok().and_then(|text| text.parse().ok());
+            let Some((record, after)) = len.and_then(|len| rest.split_at_checked(len)) else { return false };
+            if record.iter().filter(|byte| **byte == b'\n').count() > 1 {
+                return true;
+            }
+            rest = after;
+        }
+        false
+    };
+    tar.chunks_exact(512).enumerate().filter(|(_, block)| block[257..].starts_with(b"ustar")).any(|(number, block)| {
+        let size = std::str::from_utf8(&block[124..135]).ok().and_then(|text| usize::from_str_radix(text, 8).ok());
+        match (block[156], size) {
+            (b'1', size) => size != Some(0),
+            (b'x', Some(size)) => tar[(number + 1) * 512..].get(..size).is_some_and(records_end_early),
+            _ => false,
+        }
+    })
 }
 
 /// Says how the readers differ on a tar that ours takes.
@@ -134,7 +199,12 @@ fn compare(tar: &[u8]) -> Result<(), String> {
     let Ok(listed) = ours(tar) else { return Ok(()) };
     match crates(tar) {
         Ok(theirs) if listed == theirs => {}
+        _ if misread_by_crate(tar) => {}
         other => return Err(format!("ours: {listed:#?}\ntar crate: {other:#?}")),
+    }
+    if tar.is_empty() {
+        // GNU tar asks for a block of zeros at least.
+        return Ok(());
     }
     match gnu(tar) {
         Ok(lines) if lines.iter().map(|line| parts_of(line)).eq(listed.iter().map(line_of)) => Ok(()),
@@ -171,9 +241,10 @@ fn entry() -> impl Strategy<Value = Entry> {
                 11 => Entry::block_device(&path, 1, 3),
                 12 => Entry::file(&path, vec![b'x'; len]).type_flag(if len % 2 == 0 { 0 } else { b'7' }),
                 _ => {
-                    let map: Vec<_> = (0..len as u64 / 50).map(|at| (at * 1024, 512)).collect();
+                    let mut map: Vec<_> = (0..len as u64 / 50).map(|at| (at * 1024, 512)).collect();
                     let data = Data::Fill { byte: 1, len: map.len() as u64 * 512 };
                     let size = map.len() as u64 * 1024;
+                    map.push((size, 0));
                     return Entry::sparse_with_map(&path, SparseForm::OldGnu, size, &map, data);
                 }
             };

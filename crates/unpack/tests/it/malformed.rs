@@ -53,6 +53,15 @@ fn headers() {
     }
     refused(LayerBuilder::new().entry(file().patch(108, "z")), "its owner is no number from 0 to 4294967294");
     refused(LayerBuilder::new().entry(file().patch(116, "z")), "its group is no number from 0 to 4294967294");
+    for (offset, key) in [(108, "uid"), (116, "gid"), (136, "mtime")] {
+        let error = LayerBuilder::new().entry(file().patch(offset, "z").pax(key, "1"));
+        let reason = match key {
+            "uid" => "its owner is no number from 0 to 4294967294",
+            "gid" => "its group is no number from 0 to 4294967294",
+            _ => "a number in its header is malformed",
+        };
+        refused(error, reason);
+    }
     refused(LayerBuilder::new().entry(file().size_field(-1)), "its size is negative");
     refused(LayerBuilder::new().entry(file().size_field(1 << 64)), "a number in its header is out of range");
     refused(LayerBuilder::new().entry(file().size_field(i128::from(i64::MAX))), "its size is out of range");
@@ -61,7 +70,7 @@ fn headers() {
     }
     refused(
         LayerBuilder::new().entry(file().patch(263, "\0\0").patch(345, "prefix")),
-        "it has a long name, and its version is not that of POSIX",
+        "its version is not that of POSIX",
     );
     refused(
         LayerBuilder::new().entry(file().patch(345, "p".repeat(131)).patch(508, "tar\0")),
@@ -155,13 +164,17 @@ fn sizes_that_differ() {
         "its size in the PAX header and in the tar header differ",
     );
     refused(LayerBuilder::new().entry(file().pax("size", "-5")), "a PAX number is malformed");
+    refused(LayerBuilder::new().entry(file().pax("size", "")), "a PAX number is malformed");
+    for (key, one, other) in
+        [("size", "6", "5"), ("path", "a", "b"), ("linkpath", "a", "b"), ("uid", "1", "2"), ("mtime", "1", "1.5")]
+    {
+        let entry = file().pax(key, one).pax(key, other);
+        refused(LayerBuilder::new().entry(entry), "its PAX header says one thing twice, and not the same");
+    }
     // A record says what a header can't; and the same as a header.
-    for entry in [
-        file().pax("size", "5"),
-        file().pax("size", "5").size_field(0),
-        file().pax("size", "6").pax("size", "5"),
-        file().pax("size", ""),
-    ] {
+    for entry in
+        [file().pax("size", "5"), file().pax("size", "5").size_field(0), file().pax("size", "5").pax("size", "5")]
+    {
         assert_eq!(taken(LayerBuilder::new().entry(entry).file("next", "1"))[0].1, b"12345");
     }
     // The header hidden in the data of a file that one reader takes for empty.
@@ -204,8 +217,13 @@ fn extension_headers() {
     let with_k = |entry: Entry| LayerBuilder::new().extension(b'K', "long\0").entry(entry);
     refused(with_k(link("other")), "it has two link targets that differ");
     assert_eq!(taken(with_k(link("long")))[0].0.kind.clone_target(), b"long");
-    // What follows a NUL in a GNU name isn't part of it.
-    assert_eq!(taken(LayerBuilder::new().extension(b'L', "name\0junk").entry(file()))[0].0.path, b"name");
+    for kind in [b'L', b'K'] {
+        refused(LayerBuilder::new().extension(kind, "name\0junk\0").entry(file()), "its long name holds a NUL");
+        refused(LayerBuilder::new().extension(kind, "name\0\0").entry(file()), "its long name holds a NUL");
+    }
+    for body in ["name", "name\0"] {
+        assert_eq!(taken(LayerBuilder::new().extension(b'L', body).entry(file()))[0].0.path, b"name");
+    }
     // At the end there is nothing that they describe.
     for kind in [b'x', b'L', b'K'] {
         refused(LayerBuilder::new().extension(kind, ""), "the archive ends after an extension header");
@@ -213,6 +231,12 @@ fn extension_headers() {
         assert!(error.to_string().ends_with("the archive ends after an extension header"), "{error}");
         let layer = LayerBuilder::new().extension(kind, "").global_pax(&[]).entry(file());
         refused(layer, "it is a global header between an extension header and its entry");
+    }
+    for kind in [b'x', b'L', b'K', b'g'] {
+        let entry = Entry::file("name", "6 a=b\n").type_flag(kind).patch(257, [0; 8]);
+        refused(LayerBuilder::new().entry(entry).entry(file()), "it is an extension header in a format that has none");
+        let entry = Entry::file("name", "6 a=b\n").type_flag(kind).patch(263, " ");
+        refused(LayerBuilder::new().entry(entry).entry(file()), "its version is not that of POSIX");
     }
     // Global ones rename and resize nothing.
     let global = LayerBuilder::new()
@@ -233,7 +257,7 @@ fn extension_headers() {
     assert!(entries[0].0.xattrs.is_empty() && entries[0].0.mtime.seconds == 1_700_000_000);
     for body in [
         "junk",
-        "6 x=\n\n",
+        "5 x=\n\n",
         "5 =x\n",
         "99 path=x\n",
         "0 path=x\n",
@@ -244,6 +268,10 @@ fn extension_headers() {
     ] {
         refused(LayerBuilder::new().extension(b'x', body).entry(file()), "its PAX header is malformed");
     }
+    for key in ["path", "linkpath"] {
+        refused(LayerBuilder::new().entry(file().pax(key, "")), "a path in its PAX header is empty");
+    }
+    refused(LayerBuilder::new().entry(file().pax("a\0b", "")), "its PAX header is malformed");
     refused(LayerBuilder::new().entry(file().pax("path", "a\0b")), "a path in its PAX header holds a NUL");
     refused(LayerBuilder::new().entry(file().pax("linkpath", "a\0b")), "a path in its PAX header holds a NUL");
     refused(LayerBuilder::new().entry(file().pax("uid", "1.5")), "a PAX number is malformed");
@@ -251,7 +279,7 @@ fn extension_headers() {
         LayerBuilder::new().entry(file().pax("SCHILY.xattr.", "1")),
         "the name of an extended attribute is malformed",
     );
-    refused(LayerBuilder::new().entry(file().xattr("a\0b", "1")), "the name of an extended attribute is malformed");
+    refused(LayerBuilder::new().entry(file().xattr("a\0b", "1")), "its PAX header is malformed");
 }
 
 #[test]
@@ -260,7 +288,13 @@ fn sparse_maps() {
     let data = |blocks: u64| Data::Fill { byte: 7, len: blocks * 512 };
     for form in [SparseForm::OldGnu, SparseForm::Pax01, SparseForm::Pax10] {
         let with = |map: &[(u64, u64)], blocks: u64| {
-            LayerBuilder::new().entry(Entry::sparse_with_map("f", form, 8192, map, data(blocks)))
+            LayerBuilder::new().entry(Entry::sparse_with_map(
+                "f",
+                form,
+                map.iter().map(|(offset, len)| offset.saturating_add(*len)).max().unwrap_or_default().min(8192),
+                map,
+                data(blocks),
+            ))
         };
         refused(with(&[(0, 1024), (512, 512)], 3), "the pieces of its sparse map overlap or are out of order");
         refused(with(&[(4096, 512), (0, 512)], 2), "the pieces of its sparse map overlap or are out of order");
@@ -269,9 +303,11 @@ fn sparse_maps() {
         refused(with(&[(0, 1024)], 1), "its sparse map and the data stored differ in size");
         refused(with(&[(0, 500), (1024, 524)], 2), "a piece of its sparse map ends within a block");
         refused(
-            with(&[(u64::MAX >> 1, u64::MAX >> 1), (u64::MAX - 1, 5)], 2),
+            with(&[(0, 512), (u64::MAX - 1, 512)], 2),
             if form == SparseForm::OldGnu { "its sparse map is malformed" } else { "is out of range" },
         );
+        let layer = LayerBuilder::new().entry(Entry::sparse_with_map("f", form, 1024, &[(0, 512)], data(1)));
+        refused(layer, "its sparse map ends before its size");
         let entries = taken(
             LayerBuilder::new()
                 .entry(Entry::sparse("f", form, 5000, &[(512, block), (4096, b"end")]))
@@ -288,7 +324,10 @@ fn sparse_maps() {
         assert_eq!(entries[0].0.path, b"f");
     }
     // Old form: readers differ on where it ends.
-    let old = |map: &[(u64, u64)], blocks| Entry::sparse_with_map("f", SparseForm::OldGnu, 1 << 20, map, data(blocks));
+    let old = |map: &[(u64, u64)], blocks| {
+        let end = map.last().map_or(0, |(offset, len)| offset + len);
+        Entry::sparse_with_map("f", SparseForm::OldGnu, end, map, data(blocks))
+    };
     let many: Vec<_> = (0..30).map(|at| (at * 1024, 512)).collect();
     assert_eq!(taken(LayerBuilder::new().entry(old(&many, 30)).file("next", "1")).len(), 2);
     refused(
@@ -319,7 +358,7 @@ fn sparse_maps() {
     refused(pax(&[("GNU.sparse.map", "0,5")]), "it is a sparse file without a size");
     refused(
         pax(&[("GNU.sparse.map", "0,5"), ("GNU.sparse.size", "5"), ("GNU.sparse.realsize", "6")]),
-        "it is a sparse file of two sizes",
+        "its PAX header says one thing twice, and not the same",
     );
     refused(
         pax(&[("GNU.sparse.map", "0,5"), ("GNU.sparse.size", "5"), ("GNU.sparse.numblocks", "2")]),
@@ -330,12 +369,12 @@ fn sparse_maps() {
     refused(pax(&[("GNU.sparse.numbytes", "5")]), "its sparse map is malformed");
     refused(pax(&[("GNU.sparse.offset", "0"), ("GNU.sparse.offset", "5")]), "its sparse map is malformed");
     let entries = taken(pax(&[
-        ("GNU.sparse.size", "9"),
+        ("GNU.sparse.size", "7"),
         ("GNU.sparse.numblocks", "1"),
         ("GNU.sparse.offset", "2"),
         ("GNU.sparse.numbytes", "5"),
     ]));
-    assert!(matches!(&entries[0].0.kind, Kind::File { size: 9, segments: Some(segments) } if segments.len() == 1));
+    assert!(matches!(&entries[0].0.kind, Kind::File { size: 7, segments: Some(segments) } if segments.len() == 1));
     let body = |text: &str| {
         let mut bytes = text.as_bytes().to_vec();
         bytes.resize(bytes.len().next_multiple_of(512), 0);

@@ -23,9 +23,6 @@ pub struct LayerRecord {
     /// Hard links to files of the layers below.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign_links: Vec<ForeignLink>,
-    /// Whether it hides all that is below it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub opaque_root: bool,
 }
 
 /// A hard link to a file of another layer.
@@ -111,7 +108,6 @@ mod tests {
                 entries: 3,
                 implied_parents: paths,
                 foreign_links: vec![ForeignLink { path, target }],
-                opaque_root: false,
             };
             let json = serde_json::to_vec(&record).unwrap();
             prop_assert_eq!(serde_json::from_slice::<LayerRecord>(&json).unwrap(), record);

@@ -35,8 +35,6 @@ pub struct Applied {
     pub implied_parents: Vec<Vec<u8>>,
     /// Hard links to files that are not in this layer.
     pub foreign_links: Vec<ForeignLink>,
-    /// Whether nothing of the layers below is to be seen, at all.
-    pub opaque_root: bool,
 }
 
 /// A hard link whose other name lies in a layer below.
@@ -103,10 +101,7 @@ impl<R: BufRead> Unpack<'_, R> {
     fn mark(&mut self, marker: Marker<'_>) -> Result<(), UnpackError> {
         match marker {
             Marker::Whiteout { folder, name } => self.tree.whiteout(folder, name),
-            Marker::Opaque { folder } => {
-                self.applied.opaque_root |= self.tree.opaque(folder)?;
-                Ok(())
-            }
+            Marker::Opaque { folder } => self.tree.opaque(folder),
             Marker::Metadata => Ok(()),
         }
     }

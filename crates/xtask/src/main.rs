@@ -1,2 +1,24 @@
-//! Being written.
-fn main() {}
+//! Chores: `cargo xtask demo` shows what the project does, `cargo xtask test` proves it.
+//!
+//! Nothing of this is part of the product. What the chores need of the machine they install or name.
+
+#![expect(clippy::print_stdout, reason = "chores talk to whoever runs them")]
+
+mod demo;
+mod machine;
+mod test;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "usage: cargo xtask demo [--debug] | cargo xtask test";
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["demo"] => demo::run(demo::Build::Release),
+        ["demo", "--debug"] => demo::run(demo::Build::Debug),
+        ["demo-inside", layerd, layer] => demo::inside(layerd.as_ref(), layer.as_ref()),
+        ["test"] => test::run(),
+        _ => bail!(USAGE),
+    }
+}

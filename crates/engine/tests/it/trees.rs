@@ -187,3 +187,14 @@ async fn root_a_layer_that_writes_through_a_link_of_a_layer_below() {
     assert_eq!(std::fs::read_to_string(mounted.path().join("lib/new")).unwrap(), "new");
     assert_eq!(std::fs::read_to_string(mounted.path().join("lib/link")).unwrap(), "old");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_whiteouts_show_nowhere_and_an_opaque_root_hides_everything() {
+    let base = LayerBuilder::new().dir("a").file("a/f", "1").file("b", "2").gzip();
+    // A folder that merges with none is listed by overlayfs as it lies.
+    let lonely = LayerBuilder::new().dir("new").whiteout("new/never-was").file("new/f", "3").gzip();
+    compare(&image([base.clone(), lonely.clone()])).await;
+    let emptied = LayerBuilder::new().entry(Entry::dir(".").mtime(5)).opaque("").file("c", "4").gzip();
+    compare(&image([base.clone(), lonely, emptied.clone()])).await;
+    compare(&image([base, emptied, LayerBuilder::new().file("a/g", "5").gzip()])).await;
+}

@@ -44,7 +44,6 @@ fn keep_layer(store: &Arc<Store>, content: &[u8]) -> (Descriptor, DiffId) {
         entries: 1,
         implied_parents: Vec::new(),
         foreign_links: Vec::new(),
-        opaque_root: false,
     };
     stage.commit(&diff, &record, Some((ingest, &blob))).unwrap();
     (Descriptor::new("application/vnd.oci.image.layer.v1.tar", digest, content.len() as u64), diff.id())

@@ -292,6 +292,5 @@ fn record(wire: &Wire, tar: &layer_digest::Verified<layer_digest::DiffId>, appli
         entries: applied.entries,
         implied_parents: applied.implied_parents,
         foreign_links: foreign.map(|link| ForeignLink { path: link.path, target: link.target }).collect(),
-        opaque_root: applied.opaque_root,
     }
 }

@@ -4,12 +4,12 @@ use std::ffi::CString;
 use std::io::BufRead;
 
 use layer_fs::{Dir, FileKind};
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
 use super::tree::{MAX_LINKS, Place, Tree};
 use super::waiting::Unsettled;
-use super::whiteout::{Marker, is_whiteout};
+use super::whiteout::{Marker, is_whiteout, mark_whiteouts};
 use super::{ForeignLink, Unpack};
 use crate::UnpackError;
 use crate::path::{clean, split};
@@ -52,6 +52,10 @@ impl Tree<'_> {
             let target = self.end_of_links(target, &path)?;
             let place = self.place(&path, &path)?;
             if !self.link(&place, &target, &path)? {
+                // Until the layers are stacked it stands for the link: it hides what the layers below have there.
+                rustix::fs::mknodat(&place.folder.dir, &place.name, FileType::CharacterDevice, Mode::empty(), 0)
+                    .map_err(UnpackError::write("hold the place of", &path))?;
+                mark_whiteouts(&place.folder.dir, &path)?;
                 foreign.push(ForeignLink { path, target });
             }
         }

@@ -261,9 +261,11 @@ impl<'a> Tree<'a> {
             Ok(dir)
         };
         let dir = made().map_err(UnpackError::write("make the folder of", entry))?;
-        self.waiting.add(path.clone(), Unsettled::Implied).map_err(|reason| UnpackError::refused(entry, reason))?;
         if opaque {
+            // It looks like a new folder: there is nothing below that could say more.
             set_opaque(&dir, &path)?;
+        } else {
+            self.waiting.add(path.clone(), Unsettled::Implied).map_err(|reason| UnpackError::refused(entry, reason))?;
         }
         self.remember(Folder::new(dir, path, Owed::default()))
     }

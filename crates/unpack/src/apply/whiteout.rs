@@ -63,7 +63,7 @@ impl Tree<'_> {
             return Ok(());
         }
         match rustix::fs::mknodat(&place.folder.dir, &place.name, FileType::CharacterDevice, Mode::empty(), 0) {
-            Ok(()) => return Ok(()),
+            Ok(()) => return mark_whiteouts(&place.folder.dir, &path),
             Err(Errno::EXIST) => {}
             Err(error) => return Err(UnpackError::write("make the whiteout of", &path)(error)),
         }
@@ -72,24 +72,29 @@ impl Tree<'_> {
             // A folder merges with the one below unless it is told not to; anything else hides it.
             let own = place.folder.dir.open_dir(place.name.as_c_str()).map_err(UnpackError::write("open", &path))?;
             set_opaque(&own, &path)?;
+            // Nothing is below any more that could say how it looks.
+            self.waiting.remove(&place.path);
         }
         Ok(())
     }
 
-    /// Takes away all that the layers below have in a folder. Says whether it is the root, which overlayfs merges whatever it is marked with.
-    pub(super) fn opaque(&mut self, folder: &[u8]) -> Result<bool, UnpackError> {
+    /// Takes away all that the layers below have in a folder. The root is marked, too: overlayfs doesn't look there, but whoever stacks the
+    /// layers does.
+    pub(super) fn opaque(&mut self, folder: &[u8]) -> Result<(), UnpackError> {
         let folder = self.folder(folder, folder)?;
-        if folder.path.is_empty() {
-            return Ok(true);
-        }
-        set_opaque(&folder.dir, &folder.path)?;
-        Ok(false)
+        set_opaque(&folder.dir, &folder.path)
     }
 }
 
 /// Whether a `stat` is that of a whiteout in overlay form.
 pub(super) fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode).is_char_device() && stat.st_rdev == 0
+}
+
+/// Has overlayfs look for whiteouts where it lists a folder. It does so of itself only where folders of several layers merge.
+pub(super) fn mark_whiteouts(dir: &Dir, path: &[u8]) -> Result<(), UnpackError> {
+    rustix::fs::fsetxattr(dir, c"trusted.overlay.origin", b"", XattrFlags::empty())
+        .map_err(UnpackError::write("mark the folder of", path))
 }
 
 /// Keeps a folder from merging with those of the layers below.

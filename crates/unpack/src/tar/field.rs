@@ -80,8 +80,8 @@ mod tests {
         assert_eq!(number(b"\xff\xff\xff\xff\xff\xff\xff\xfe"), Ok(-2));
         // What follows the NUL is not looked at, as in every reader.
         assert_eq!(number(b"12\0junk"), Ok(0o12));
-        assert!(number(b"\00012\0").is_err());
-        assert!(number(b" \00012\0").is_err());
+        assert!(number(b"\x0012\0").is_err());
+        assert!(number(b" \x0012\0").is_err());
         assert!(number(b"12 3").is_err());
         assert!(number(b"\x81\0\0\0\0\0\0\0").is_err());
         assert!(number(b"\xc0\0\0\0\0\0\0\0").is_err());

@@ -133,8 +133,12 @@ impl<R: BufRead> Reader<R> {
                         "it is a global header between an extension header and its entry",
                     ));
                 }
-                // A global header would rename or resize what follows in some readers and not in others; container tools skip it.
-                b'g' => self.blocks.begin_data(&name, size)?,
+                // A global header would rename or resize what follows in some readers and not in others; container tools look no further than
+                // at its form.
+                b'g' => {
+                    let body = self.extension(&name, size, &mut Extensions::default())?;
+                    Pax::parse(&body).map_err(|reason| TarError::entry(&name, reason))?;
+                }
                 _ => return self.entry(&header, name, size, extensions).map(Some),
             }
         }

@@ -70,7 +70,7 @@ impl<R: BufRead> Blocks<R> {
         let gnu = header.as_gnu().ok_or_else(|| refused("it is a sparse file without a GNU header"))?;
         let mut segments = Vec::new();
         let mut whole = take_pieces(&mut segments, &gnu.sparse).map_err(refused)?;
-        let mut more = gnu.isextended[0] != 0;
+        let mut more = goes_on(gnu.isextended).map_err(refused)?;
         while more {
             if !whole {
                 // Some readers stop at the empty piece, and would take the block that follows for the next header or for data.
@@ -81,7 +81,7 @@ impl<R: BufRead> Blocks<R> {
                 return Err(TarError::Truncated { offset: self.offset() });
             }
             whole = take_pieces(&mut segments, block.sparse()).map_err(refused)?;
-            more = block.isextended[0] != 0;
+            more = goes_on(block.isextended).map_err(refused)?;
         }
         let size = unsigned(&gnu.realsize).ok_or_else(|| refused("its size is out of range"))?;
         check(&segments, size, stored).map_err(refused)?;
@@ -141,6 +141,15 @@ impl<R: BufRead> Blocks<R> {
             segments.push(Segment { offset: line()?, len: line()? });
         }
         Ok(segments)
+    }
+}
+
+/// Whether a block of the map has another behind it. Marks other than these two mean different things to readers.
+fn goes_on(mark: [u8; 1]) -> Result<bool, &'static str> {
+    match mark {
+        [0] => Ok(false),
+        [1] => Ok(true),
+        _ => Err(MALFORMED),
     }
 }
 

@@ -100,8 +100,9 @@ fn gnu(tar: &[u8]) -> Result<Vec<String>, String> {
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     // It warns of what all take for the end, of what it would do if it were to unpack, and of records that it doesn't know.
     let harmless = ["A lone zero block", "Removing leading", "Ignoring unknown extended header keyword"];
-    let complaint: String =
-        complaint.lines().filter(|line| !harmless.iter().any(|warning| line.contains(warning))).collect();
+    // A line feed in a name goes on with the warning.
+    let warnings = complaint.split("tar: ").filter(|text| !harmless.iter().any(|warning| text.starts_with(warning)));
+    let complaint: String = warnings.collect();
     if !output.status.success() || !complaint.is_empty() {
         return Err(complaint);
     }
@@ -185,7 +186,10 @@ fn misread_by_crate(tar: &[u8]) -> bool {
         false
     };
     tar.chunks_exact(512).enumerate().filter(|(_, block)| block[257..].starts_with(b"ustar")).any(|(number, block)| {
-        let size = std::str::from_utf8(&block[124..135]).ok().and_then(|text| usize::from_str_radix(text, 8).ok());
+        let size = std::str::from_utf8(&block[124..136])
+            .map(|text| text.trim_end_matches([' ', '\0']))
+            .ok()
+            .and_then(|text| usize::from_str_radix(text, 8).ok());
         match (block[156], size) {
             (b'1', size) => size != Some(0),
             (b'x', Some(size)) => tar[(number + 1) * 512..].get(..size).is_some_and(records_end_early),

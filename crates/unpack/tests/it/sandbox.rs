@@ -76,7 +76,35 @@ impl Drop for Sandbox {
 pub(crate) fn unpacked(layer: LayerBuilder) -> (Applied, Tree) {
     let sandbox = Sandbox::new();
     let applied = sandbox.apply(layer.tar()).unwrap_or_else(|error| panic!("{}", chain(&error)));
-    (applied, sandbox.tree())
+    let mut tree = sandbox.tree();
+    take_placeholders(&mut tree, &applied);
+    (applied, tree)
+}
+
+/// Takes the whiteouts out of a tree that hold the places of links to other layers, and the marks of folders that have whiteouts, having seen
+/// to it that they are where they must be.
+#[track_caller]
+pub(crate) fn take_placeholders(tree: &mut Tree, applied: &Applied) {
+    let origin = &b"trusted.overlay.origin"[..];
+    let mut marked: Vec<_> = Vec::new();
+    for (path, entry) in &tree.entries {
+        if is_whiteout(entry) {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            marked.push(folder.map_or_else(|| Path::new(".").to_owned(), Path::to_owned));
+        }
+    }
+    for folder in marked {
+        let xattrs = &tree.entries[&folder].xattrs;
+        assert!(xattrs.contains_key(origin), "`{}` has whiteouts and no mark", folder.display());
+    }
+    for link in &applied.foreign_links {
+        let path = Path::new(std::ffi::OsStr::from_bytes(&link.path));
+        let held = tree.entries.remove(path);
+        assert!(held.as_ref().is_some_and(is_whiteout), "nothing holds the place of `{}`", path.display());
+    }
+    for entry in tree.entries.values_mut() {
+        entry.xattrs.remove(origin);
+    }
 }
 
 /// Unpacks a layer that must be refused, and gives the reason, in which no cause is missing.

@@ -1,0 +1,109 @@
+//! Everything that must hold before a change lands.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use xshell::{Shell, cmd};
+
+use crate::machine;
+
+type Step = fn(&Shell) -> Result<()>;
+
+/// The cheap ones first; the tests last, so that their summary is what is read.
+const STEPS: [(&str, Step); 9] = [
+    ("programs", machine::install_programs),
+    ("tools", install_tools),
+    ("format", |shell| Ok(cmd!(shell, "cargo fmt --all --check").run()?)),
+    ("lints", |shell| Ok(cmd!(shell, "cargo clippy --workspace --all-targets --locked -- -D warnings").run()?)),
+    ("dependencies", dependencies),
+    ("documents", documents),
+    ("service files", service_files),
+    ("demonstration", |shell| Ok(cmd!(shell, "cargo xtask demo --debug").run()?)),
+    ("tests", tests),
+];
+
+/// Runs all steps, and tells how long each took. The first that fails ends it.
+pub(crate) fn run() -> Result<()> {
+    let shell = Shell::new()?;
+    shell.change_dir(machine::project()?);
+    machine::need_root(&shell)?;
+    machine::need_overlay(&shell)?;
+    let mut times = Vec::new();
+    for (name, step) in STEPS {
+        println!("\n== {name}");
+        let begun = Instant::now();
+        step(&shell).with_context(|| format!("step `{name}` failed"))?;
+        times.push(format!("{name} {} s", begun.elapsed().as_secs()));
+    }
+    println!("\nAll steps passed: {}.", times.join(", "));
+    Ok(())
+}
+
+fn install_tools(shell: &Shell) -> Result<()> {
+    machine::install_tool(shell, "nextest")?;
+    machine::install_tool(shell, "deny")
+}
+
+/// Licences, sources and bans hold without a network. Advisories come from a list that is kept elsewhere: if that can't be fetched, it is said.
+fn dependencies(shell: &Shell) -> Result<()> {
+    cmd!(shell, "cargo deny --locked check bans licenses sources").run()?;
+    if cmd!(shell, "cargo deny fetch db").quiet().ignore_stdout().ignore_stderr().run().is_err() {
+        println!("NOT CHECKED: the list of security advisories can't be fetched from here");
+        return Ok(());
+    }
+    Ok(cmd!(shell, "cargo deny --locked check advisories").run()?)
+}
+
+fn documents(shell: &Shell) -> Result<()> {
+    let _flags = shell.push_env("RUSTDOCFLAGS", "-D warnings");
+    Ok(cmd!(shell, "cargo doc --workspace --no-deps --document-private-items --locked --quiet").run()?)
+}
+
+/// The unit files, with the daemon that was just built in place of the installed one.
+fn service_files(shell: &Shell) -> Result<()> {
+    cmd!(shell, "cargo build --locked --package layerd").run()?;
+    let daemon = machine::target(shell)?.join("debug/layerd");
+    let folder = tempfile::tempdir()?;
+    let units = shell.current_dir().join("systemd");
+    let service = shell.read_file(units.join("layerd.service"))?;
+    ensure!(service.contains("ExecStart=/usr/local/bin/layerd\n"), "the unit starts another program");
+    let own = format!("ExecStart={}\n", daemon.display());
+    shell
+        .write_file(folder.path().join("layerd.service"), service.replace("ExecStart=/usr/local/bin/layerd\n", &own))?;
+    shell.copy_file(units.join("layerd.socket"), folder.path())?;
+    let (service, socket) = (folder.path().join("layerd.service"), folder.path().join("layerd.socket"));
+    let output = cmd!(shell, "systemd-analyze verify {service} {socket}").read_stderr()?;
+    ensure!(output.trim().is_empty(), "systemd-analyze: {output}");
+    // Into folders of their own: nothing of the machine is changed.
+    let root = folder.path().join("root");
+    for name in ["etc", "run", "var/lib"] {
+        shell.create_dir(root.join(name))?;
+    }
+    // The tool wants to know the users that there are.
+    for name in ["passwd", "group"] {
+        shell.copy_file(Path::new("/etc").join(name), root.join("etc"))?;
+    }
+    let (users, files) = (units.join("layerd.sysusers"), units.join("layerd.tmpfiles"));
+    cmd!(shell, "systemd-sysusers --root={root} {users}").run()?;
+    let groups = shell.read_file(root.join("etc/group"))?;
+    ensure!(
+        groups.lines().any(|line| line.starts_with("layerd:")),
+        "there is no group `layerd` after systemd-sysusers"
+    );
+    cmd!(shell, "systemd-tmpfiles --create --root={root} {files}").run()?;
+    ensure!(root.join("var/lib/layerd").is_dir(), "there is no /var/lib/layerd after systemd-tmpfiles");
+    Ok(())
+}
+
+fn tests(shell: &Shell) -> Result<()> {
+    // What the end-to-end tests run.
+    cmd!(shell, "cargo build --locked --package layerd --package layer").run()?;
+    cmd!(shell, "cargo test --workspace --doc --locked --quiet").run()?;
+    let result = cmd!(shell, "cargo nextest run --workspace --locked").run();
+    let mounts = shell.read_file("/proc/mounts")?;
+    let left: Vec<&str> =
+        mounts.lines().filter(|line| line.starts_with("overlay ") && line.contains("/mounts/")).collect();
+    result?;
+    if left.is_empty() { Ok(()) } else { bail!("tests have left mounts behind: {}", left.join("; ")) }
+}

@@ -249,8 +249,12 @@ fn build(shared: &Shared, found: &Found, info: &MountInfo) -> Result<(), EngineE
         .map_err(stacked)?;
     // Topmost first, as a stack is looked through.
     let stack: Vec<_> = layers.iter().rev().map(|layer| (layer.path.clone(), Gaps::of(layer))).collect();
-    close_gaps(&stack, gaps.as_fd()).map_err(stacked)?;
-    let mut lowers = vec![path.join("gaps")];
+    let closed = close_gaps(&stack, gaps.as_fd()).map_err(stacked)?;
+    let mut lowers = Vec::new();
+    // The kernel's limit counts it, too: the largest images do without it if they can.
+    if !closed.is_empty() || stack.len() < layer_mount::MAX_FOLDERS {
+        lowers.push(path.join("gaps"));
+    }
     // A layer that the image has twice is seen where it is topmost.
     for layer in layers.into_iter().rev() {
         if !lowers.contains(&layer.path) {

@@ -43,22 +43,25 @@ impl<'a> Gaps<'a> {
 ///
 /// When a layer can't be read, or one can't be written.
 pub fn reroute(layers: Vec<StackLayer>, dir: &Dir, dir_path: &std::path::Path) -> Result<Vec<StackLayer>, StackError> {
-    let mut below = Stack::open(&[])?;
     let mut settled: Vec<StackLayer> = Vec::with_capacity(layers.len());
     for layer in layers {
-        let layer = if writes_through_link(&below, &layer)? {
-            let name = settled.len().to_string();
-            let make = |source| StackError::Make { path: Vec::new(), source };
-            let root = dir.create_dir(&name, 0o755).map_err(make)?;
-            tracing::debug!(layer = %layer.path.display(), "writing a layer anew that leads through links below it");
-            Rewrite::new(&below, &layer, root)?.run(dir_path.join(name))?
-        } else {
-            layer
-        };
-        settled.push(layer);
+        // Most layers name all their folders, and need not be held against those below.
+        if layer.implied_parents.iter().all(Vec::is_empty) {
+            settled.push(layer);
+            continue;
+        }
         // Topmost first, as a stack is looked through.
         let paths: Vec<_> = settled.iter().rev().map(|layer| layer.path.clone()).collect();
-        below = Stack::open(&paths)?;
+        let below = Stack::open(&paths)?;
+        if !writes_through_link(&below, &layer)? {
+            settled.push(layer);
+            continue;
+        }
+        tracing::debug!(layer = %layer.path.display(), "writing a layer anew that leads through links below it");
+        let name = settled.len().to_string();
+        let make = |source| StackError::Make { path: Vec::new(), source };
+        let root = dir.create_dir(&name, 0o755).map_err(make)?;
+        settled.push(Rewrite::new(&below, &layer, root)?.run(dir_path.join(name))?);
     }
     Ok(settled)
 }

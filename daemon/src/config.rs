@@ -1,155 +1,305 @@
-//! What the daemon is told: by flags, the environment and a file, in this order.
+//! The settings: from arguments, environment, file and defaults.
 
+use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
 
-use clap::Parser;
 use layer_engine::InsecureHost;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use tracing_subscriber::EnvFilter;
 
-const CONFIG: &str = "/etc/layerd/config.toml";
-const ROOT: &str = "/var/lib/layerd";
-const LISTEN: &str = "unix:///run/layerd/layerd.sock";
-const GROUP: &str = "layerd";
+use crate::cli::{Args, DEFAULT_CONFIG};
 
-/// Pulls, stores and serves container images.
-#[derive(Debug, Parser)]
-#[command(
-    name = "layerd",
-    version,
-    about,
-    after_help = "A flag goes before the environment, and that before the file."
-)]
-pub(crate) struct Args {
-    /// Where the images are kept [default: /var/lib/layerd]
-    #[arg(long, env = "LAYERD_ROOT", value_name = "FOLDER")]
-    root: Option<PathBuf>,
-    /// The socket to listen on, unix://PATH; may be given several times [default: unix:///run/layerd/layerd.sock]
-    #[arg(long, env = "LAYERD_LISTEN", value_name = "ADDRESS", value_delimiter = ',')]
-    listen: Vec<String>,
-    /// The group that may use the socket, if there is such a group [default: layerd]
-    #[arg(long, env = "LAYERD_GROUP")]
-    group: Option<String>,
-    /// The file with the settings that aren't given here [default: /etc/layerd/config.toml, if it is there]
-    #[arg(long, env = "LAYERD_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// What to log: error, warn, info, debug, trace, or a filter such as info,layer_transfer=debug [default: info]
-    #[arg(long, env = "LAYERD_LOG", value_name = "FILTER")]
-    log: Option<String>,
-    /// A registry that need not prove who it is: HOST, HOST:PORT or a network; may be given several times
-    #[arg(long, env = "LAYERD_INSECURE_REGISTRIES", value_name = "HOST", value_delimiter = ',')]
-    insecure_registry: Vec<String>,
-    /// How many layers are fetched from one registry at a time [default: 4]
-    #[arg(long, env = "LAYERD_DOWNLOADS_PER_REGISTRY", value_name = "COUNT")]
-    downloads_per_registry: Option<usize>,
+/// The store when nobody names one.
+const DEFAULT_ROOT: &str = "/var/lib/layerd";
+/// The group when nobody names one.
+const DEFAULT_GROUP: &str = "layerd";
+/// The level of the log when nobody names one.
+const DEFAULT_LOG: &str = "info";
+/// systemd waits 90 seconds before it kills; a registry rarely finishes a layer in much more than this.
+const DEFAULT_SHUTDOWN: Duration = Duration::from_secs(10);
+/// The largest file that is taken for settings.
+const MAX_FILE: u64 = 1 << 20;
+
+/// How the daemon is set up, with nothing left open.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) root: PathBuf,
+    /// Empty when nobody named any.
+    pub(crate) listen: Vec<Address>,
+    pub(crate) group: Group,
+    pub(crate) log: LogFilter,
+    pub(crate) insecure_registry: Vec<InsecureHost>,
+    pub(crate) downloads: Option<u16>,
+    pub(crate) shutdown_timeout: Duration,
 }
 
-/// The settings file. Names that it doesn't know are errors, so that a typing mistake isn't passed over.
+/// Who may use the sockets besides root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// Somebody named it: it must be there.
+    Named(String),
+    /// Nobody did: if it isn't there, the socket is root's alone.
+    Default(&'static str),
+}
+
+/// The file with settings. Its keys are the long names of the options.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct File {
     root: Option<PathBuf>,
-    listen: Option<Vec<String>>,
+    #[serde(deserialize_with = "parsed_list")]
+    listen: Option<Vec<Address>>,
     group: Option<String>,
-    log: Option<String>,
-    insecure_registries: Option<Vec<String>>,
-    downloads_per_registry: Option<usize>,
+    #[serde(deserialize_with = "parsed")]
+    log: Option<LogFilter>,
+    #[serde(deserialize_with = "parsed_list")]
+    insecure_registry: Option<Vec<InsecureHost>>,
+    #[serde(deserialize_with = "downloads")]
+    downloads: Option<u16>,
+    shutdown_timeout: Option<u16>,
 }
 
-/// The settings, complete.
-#[derive(Debug)]
-pub(crate) struct Config {
-    pub(crate) root: PathBuf,
-    /// The paths of the sockets.
-    pub(crate) sockets: Vec<PathBuf>,
-    pub(crate) group: String,
-    pub(crate) log: String,
-    pub(crate) insecure: Vec<InsecureHost>,
-    pub(crate) downloads_per_registry: Option<usize>,
+/// A place to listen at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// A socket of our own making, at an absolute path.
+    Unix(PathBuf),
+    /// The sockets that were passed.
+    Passed,
 }
 
-/// Why the settings can't be used.
+/// What is logged. The text is known to be a filter.
+#[derive(Clone, Debug)]
+pub(crate) struct LogFilter(String);
+
+/// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub(crate) enum ConfigError {
-    #[error("read the settings `{}`", .path.display())]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("the settings `{}`: {reason}", .path.display())]
-    Parse { path: PathBuf, reason: String },
-    #[error("`{0}` is no address to listen on: it should read unix:///path/to/socket")]
-    Listen(String),
-    #[error("{0}")]
-    Insecure(#[from] layer_engine::ParseInsecureHostError),
+    /// The file can't be read.
+    #[error("read the settings in `{}`", .path.display())]
+    Read { path: PathBuf, source: io::Error },
+    /// It is too large to be one.
+    #[error("the settings in `{}` are larger than {MAX_FILE} bytes", .path.display())]
+    TooLarge { path: PathBuf },
+    /// It says something that makes no sense.
+    #[error("the settings in `{}`, line {line}: {reason}", .path.display())]
+    Parse { path: PathBuf, line: usize, reason: String },
+    /// A path can't be made absolute.
+    #[error("find the folder `{}`", .path.display())]
+    Path { path: PathBuf, source: io::Error },
 }
 
-impl Config {
-    pub(crate) fn load(args: Args) -> Result<Self, ConfigError> {
+impl Settings {
+    /// Puts the settings together: what the arguments (and with them the environment) leave open is taken from the file, and what that leaves
+    /// open too, from the defaults.
+    pub(crate) fn new(args: Args) -> Result<Self, ConfigError> {
         let file = match &args.config {
-            Some(path) => File::read(path)?,
-            None if Path::new(CONFIG).exists() => File::read(Path::new(CONFIG))?,
-            None => File::default(),
+            Some(path) => read(path)?
+                .ok_or_else(|| ConfigError::Read { path: path.clone(), source: io::ErrorKind::NotFound.into() })?,
+            None => read(Path::new(DEFAULT_CONFIG))?.unwrap_or_default(),
         };
-        Self::merge(args, file)
-    }
-
-    fn merge(args: Args, file: File) -> Result<Self, ConfigError> {
-        let given = |list: Vec<String>| (!list.is_empty()).then_some(list);
-        let listen = given(args.listen).or(file.listen).unwrap_or_else(|| vec![LISTEN.to_owned()]);
-        let insecure = given(args.insecure_registry).or(file.insecure_registries).unwrap_or_default();
+        let root = args.root.or(file.root).unwrap_or_else(|| DEFAULT_ROOT.into());
         Ok(Self {
-            root: args.root.or(file.root).unwrap_or_else(|| ROOT.into()),
-            sockets: listen.iter().map(|address| socket(address)).collect::<Result<_, _>>()?,
-            group: args.group.or(file.group).unwrap_or_else(|| GROUP.to_owned()),
-            log: args.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
-            insecure: insecure.iter().map(|host| host.parse()).collect::<Result<_, _>>()?,
-            downloads_per_registry: args.downloads_per_registry.or(file.downloads_per_registry),
+            root: std::path::absolute(&root).map_err(|source| ConfigError::Path { path: root, source })?,
+            listen: args.listen.or(file.listen).unwrap_or_default(),
+            group: args.group.or(file.group).map_or(Group::Default(DEFAULT_GROUP), Group::Named),
+            log: args.log.or(file.log).unwrap_or_else(|| LogFilter(DEFAULT_LOG.to_owned())),
+            insecure_registry: args.insecure_registry.or(file.insecure_registry).unwrap_or_default(),
+            downloads: args.downloads.or(file.downloads),
+            shutdown_timeout: args
+                .shutdown_timeout
+                .or(file.shutdown_timeout)
+                .map_or(DEFAULT_SHUTDOWN, |seconds| Duration::from_secs(seconds.into())),
         })
     }
 }
 
-impl File {
-    fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text)
-            .map_err(|error| ConfigError::Parse { path: path.to_owned(), reason: error.message().replace('\n', " ") })
+/// Reads a file with settings; `None` if there is no such file.
+fn read(path: &Path) -> Result<Option<File>, ConfigError> {
+    use io::Read as _;
+    let failed = |source| ConfigError::Read { path: path.to_owned(), source };
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut text = String::new();
+    let size = file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(failed)?;
+    if size as u64 > MAX_FILE {
+        return Err(ConfigError::TooLarge { path: path.to_owned() });
+    }
+    toml::from_str(&text).map(Some).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+        // Parsers explain themselves over several lines; ours is one.
+        let reason = error.message().lines().collect::<Vec<_>>().join(", ");
+        ConfigError::Parse { path: path.to_owned(), line, reason }
+    })
+}
+
+impl ConfigError {
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Some(format!("without `--config`, `{DEFAULT_CONFIG}` is read if it is there"))
+            }
+            Self::Parse { .. } => Some("`layerd --help` lists the settings".to_owned()),
+            Self::Read { .. } | Self::TooLarge { .. } | Self::Path { .. } => None,
+        }
     }
 }
 
-/// The path in an address.
-fn socket(address: &str) -> Result<PathBuf, ConfigError> {
-    let path = address.strip_prefix("unix://").unwrap_or(address);
-    if path.starts_with('/') { Ok(path.into()) } else { Err(ConfigError::Listen(address.to_owned())) }
+/// Reads what is written as a text in the file.
+fn parsed<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+/// Reads what is written as a list of texts in the file.
+fn parsed_list<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let parsed: Result<_, _> = texts.iter().map(|text| text.parse()).collect();
+    parsed.map(Some).map_err(serde::de::Error::custom)
+}
+
+fn downloads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    match u16::deserialize(deserializer)? {
+        number @ 1..=100 => Ok(Some(number)),
+        number => Err(serde::de::Error::custom(format!("`downloads` is {number}, and must be from 1 to 100"))),
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let path = match text.split_once("://") {
+            Some(("fd", "")) => return Ok(Self::Passed),
+            Some(("fd", _)) => return Err(format!("`{text}`: `fd://` stands for all sockets that were passed")),
+            Some(("unix", path)) => path,
+            Some(_) => return Err(format!("`{text}` is not supported: layerd listens at `unix://PATH` or `fd://`")),
+            None => text,
+        };
+        if !path.starts_with('/') {
+            return Err(format!("`{text}` is no absolute path: write `unix:///PATH`"));
+        }
+        Ok(Self::Unix(path.into()))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Passed => f.write_str("fd://"),
+        }
+    }
+}
+
+impl LogFilter {
+    /// The filter itself.
+    pub(crate) fn filter(&self) -> EnvFilter {
+        EnvFilter::new(&self.0)
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match EnvFilter::try_new(text) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(error) => Err(format!("`{text}` is no filter for the log: {error}")),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
 
-    fn merge(args: &[&str], file: &str) -> Result<Config, ConfigError> {
-        let args = Args::try_parse_from(std::iter::once("layerd").chain(args.iter().copied())).unwrap();
-        Config::merge(args, toml::from_str(file).unwrap())
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        use std::io::Write as _;
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    fn settings(text: &str, words: &[&str]) -> Result<Settings, ConfigError> {
+        let file = file(text);
+        let path = file.path().to_str().unwrap();
+        Settings::new(Args::parse_from(["layerd", "--config", path].iter().chain(words)))
     }
 
     #[test]
-    fn flags_go_before_the_file_and_that_before_the_defaults() {
-        let config = merge(&[], "").unwrap();
-        assert_eq!(config.root, Path::new("/var/lib/layerd"));
-        assert_eq!(config.sockets, [Path::new("/run/layerd/layerd.sock")]);
-        let file = "root = '/a'\nlisten = ['unix:///s']\ninsecure-registries = ['10.0.0.0/8']\nlog = 'debug'";
-        let config = merge(&["--root", "/b", "--listen", "/t", "--listen", "unix:///u"], file).unwrap();
-        assert_eq!(config.root, Path::new("/b"));
-        assert_eq!(config.sockets, [Path::new("/t"), Path::new("/u")]);
-        assert_eq!(config.log, "debug");
-        assert_eq!(config.insecure.len(), 1);
+    fn the_file_fills_what_the_arguments_leave_open() {
+        let text = "root = '/from/file'\nlisten = ['unix:///a', 'fd://']\ndownloads = 7\nshutdown-timeout = 3\n\
+                    insecure-registry = ['10.0.0.0/8']\nlog = 'debug'\ngroup = 'staff'\n";
+        let from_file = settings(text, &[]).unwrap();
+        assert_eq!(from_file.root, Path::new("/from/file"));
+        assert_eq!(from_file.listen, [Address::Unix("/a".into()), Address::Passed]);
+        assert_eq!(from_file.downloads, Some(7));
+        assert_eq!(from_file.shutdown_timeout, Duration::from_secs(3));
+        assert_eq!(from_file.insecure_registry.len(), 1);
+        assert_eq!(from_file.group, Group::Named("staff".into()));
+        assert_eq!(from_file.log.0, "debug");
+        let both = settings(text, &["--root", "/from/flag", "--listen", "unix:///b,unix:///c"]).unwrap();
+        assert_eq!(both.root, Path::new("/from/flag"));
+        assert_eq!(both.listen, [Address::Unix("/b".into()), Address::Unix("/c".into())]);
+        let neither = settings("", &[]).unwrap();
+        assert_eq!(neither.root, Path::new(DEFAULT_ROOT));
+        assert_eq!(neither.group, Group::Default(DEFAULT_GROUP));
+        assert!(neither.listen.is_empty());
     }
 
     #[test]
-    fn what_makes_no_sense_is_named() {
-        assert!(toml::from_str::<File>("rooot = '/a'").unwrap_err().message().contains("rooot"));
-        assert!(merge(&["--listen", "tcp://0.0.0.0:1"], "").unwrap_err().to_string().contains("tcp://0.0.0.0:1"));
-        assert!(merge(&["--insecure-registry", "what is this"], "").is_err());
+    fn what_the_file_should_not_say_is_named_with_its_line() {
+        for (text, line, named) in [
+            ("root = '/x'\nrooot = '/y'\n", 2, "`rooot`"),
+            ("listen = ['tcp://1']", 1, "tcp://1"),
+            ("\n\ndownloads = 0", 3, "from 1 to 100"),
+            ("log = 'x=loud'", 1, "x=loud"),
+            ("group = 5", 1, "string"),
+            ("root = ", 1, ""),
+        ] {
+            match settings(text, &[]).expect_err(text) {
+                ConfigError::Parse { line: at, reason, .. } => {
+                    assert_eq!(at, line, "{text}");
+                    assert!(reason.contains(named) && !reason.contains('\n'), "{reason}");
+                }
+                other => panic!("{text}: {other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_named_must_be_there() {
+        let args = Args::parse_from(["layerd", "--config", "/no/such/file"]);
+        let error = Settings::new(args).unwrap_err();
+        assert_eq!(error.to_string(), "read the settings in `/no/such/file`");
+        assert!(error.hint().unwrap().contains(DEFAULT_CONFIG));
+    }
+
+    #[test]
+    fn addresses_are_sockets_of_this_machine() {
+        assert_eq!("unix:///x".parse(), Ok(Address::Unix("/x".into())));
+        assert_eq!("/x".parse(), Ok(Address::Unix("/x".into())));
+        assert_eq!("fd://".parse(), Ok(Address::Passed));
+        for text in ["tcp://127.0.0.1:2375", "unix://", "unix://x", "x", "", "fd://3"] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
     }
 }

@@ -1,179 +1,258 @@
-//! Filters of lists.
-//!
-//! They come as JSON, in either of two forms: `{"label":["a"]}`, or `{"label":{"a":true}}` as docker's own client writes it.
+//! Which images a list is about: docker's filters.
 
-use std::collections::BTreeMap;
+mod glob;
+mod moment;
 
-use layer_engine::ImageSummary;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{Timestamp, Zoned};
+use layer_engine::{Engine, ImageSummary};
 use layer_reference::Reference;
 use serde::Deserialize;
 
-use crate::error::ApiError;
+use crate::failure::Failure;
 
-/// What a list is to be reduced to.
-#[derive(Debug, Default)]
-pub(crate) struct Filters(BTreeMap<String, Vec<String>>);
+/// Filters as they came: names, and the values of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filters(BTreeMap<String, BTreeSet<String>>);
 
+/// The two forms that clients send.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Values {
     List(Vec<String>),
+    /// An older form, which docker's own client still sends. The booleans say nothing.
     Set(BTreeMap<String, bool>),
 }
 
+/// Which images are listed. All conditions must hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ImageFilter {
+    dangling: Option<bool>,
+    /// One of these must match, if there are any.
+    references: Vec<String>,
+    labels: Vec<Label>,
+    /// Only images made before this.
+    before: Option<Timestamp>,
+    /// Only images made after this.
+    since: Option<Timestamp>,
+}
+
+/// A condition on labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Label {
+    key: String,
+    /// Any value, if there is none.
+    value: Option<String>,
+    /// Whether it must be there; else it must not.
+    wanted: bool,
+}
+
 impl Filters {
-    pub(crate) fn parse(text: Option<&str>) -> Result<Self, ApiError> {
-        let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(Self::default()) };
-        let parsed: BTreeMap<String, Values> =
-            serde_json::from_str(text).map_err(|_| ApiError::bad_request("invalid filter"))?;
+    /// Reads the parameter `filters`; nothing is no filter.
+    pub(crate) fn parse(text: Option<&str>) -> Result<Self, Failure> {
+        let Some(text) = text else { return Ok(Self::default()) };
+        let filters: BTreeMap<String, Values> =
+            serde_json::from_str(text).map_err(|_| Failure::invalid("invalid filter"))?;
         let values = |values| match values {
-            Values::List(list) => list,
-            Values::Set(set) => set.into_iter().filter(|(_, on)| *on).map(|(value, _)| value).collect(),
+            Values::List(list) => list.into_iter().collect(),
+            Values::Set(set) => set.into_keys().collect(),
         };
-        let filters: BTreeMap<_, _> = parsed.into_iter().map(|(key, value)| (key, values(value))).collect();
-        let known = ["reference", "label", "label!", "dangling", "before", "since"];
-        match filters.keys().find(|key| !known.contains(&key.as_str())) {
-            Some(key) => Err(ApiError::bad_request(format!("invalid filter '{key}'"))),
-            None => Ok(Self(filters)),
+        Ok(Self(filters.into_iter().map(|(name, it)| (name, values(it))).collect()))
+    }
+
+    /// Adds a value.
+    pub(crate) fn add(&mut self, name: &str, value: &str) {
+        self.0.entry(name.to_owned()).or_default().insert(value.to_owned());
+    }
+}
+
+impl ImageFilter {
+    /// Understands the filters of a list of images. `before` and `since` name images, which `engine` knows.
+    pub(crate) async fn new(filters: &Filters, engine: &Engine) -> Result<Self, Failure> {
+        let mut filter = Self::default();
+        for (name, values) in &filters.0 {
+            let shown = || {
+                let values: Vec<_> = values.iter().map(String::as_str).collect();
+                Failure::invalid(format!("invalid filter '{name}=[{}]'", values.join(" ")))
+            };
+            match &**name {
+                "dangling" => filter.dangling = Some(boolean(values).ok_or_else(shown)?),
+                "reference" => {
+                    for pattern in values {
+                        glob::check(pattern).map_err(|_| shown())?;
+                    }
+                    filter.references.extend(values.iter().cloned());
+                }
+                "label" => filter.labels.extend(values.iter().map(|text| Label::parse(text, true))),
+                "label!" => filter.labels.extend(values.iter().map(|text| Label::parse(text, false))),
+                "before" => {
+                    for image in values {
+                        filter.end(created(engine, image).await?);
+                    }
+                }
+                "since" => {
+                    for image in values {
+                        let created = created(engine, image).await?;
+                        filter.since = Some(filter.since.map_or(created, |since| since.max(created)));
+                    }
+                }
+                "until" => {
+                    let now = Zoned::now();
+                    for text in values {
+                        filter.end(moment::parse(text, &now).ok_or_else(shown)?);
+                    }
+                }
+                _ => return Err(Failure::invalid(format!("invalid filter '{name}'"))),
+            }
         }
+        Ok(filter)
     }
 
-    /// Leaves of a list what all filters let through. References of one filter are alternatives; labels are not.
-    pub(crate) fn apply(&self, images: Vec<ImageSummary>) -> Result<Vec<ImageSummary>, ApiError> {
-        let before = self.created("before", &images)?;
-        let since = self.created("since", &images)?;
-        let dangling = self.values("dangling").iter().map(|text| switch(text)).collect::<Result<Vec<_>, _>>()?;
-        let through = |image: &ImageSummary| {
-            dangling.iter().all(|wanted| *wanted == image.repo_tags.is_empty())
-                && before.is_none_or(|time| image.created < time)
-                && since.is_none_or(|time| image.created > time)
-                && self.values("label").iter().all(|label| has_label(image, label))
-                && !self.values("label!").iter().any(|label| has_label(image, label))
-                && (self.values("reference").is_empty()
-                    || self.values("reference").iter().any(|pattern| has_name(image, pattern)))
-        };
-        Ok(images.into_iter().filter(through).collect())
+    fn end(&mut self, moment: Timestamp) {
+        self.before = Some(self.before.map_or(moment, |before| before.min(moment)));
     }
 
-    fn values(&self, key: &str) -> &[String] {
-        self.0.get(key).map_or(&[], Vec::as_slice)
-    }
-
-    /// When the image was made that a filter names.
-    #[expect(clippy::option_option, reason = "no filter, and a filter by an image that doesn't say when it was made")]
-    fn created(&self, key: &str, images: &[ImageSummary]) -> Result<Option<Option<jiff::Timestamp>>, ApiError> {
-        let Some(name) = self.values(key).first() else { return Ok(None) };
-        let familiar = Reference::parse(name).map(|reference| reference.or_latest().familiar()).ok();
-        let is_meant = |image: &&ImageSummary| {
-            familiar.as_ref().is_some_and(|name| image.repo_tags.contains(name))
-                || image.id.to_string().strip_prefix("sha256:").is_some_and(|hex| {
-                    let name = name.strip_prefix("sha256:").unwrap_or(name);
-                    name.len() >= 4 && hex.starts_with(name)
-                })
-        };
-        let image = images.iter().find(is_meant);
-        image
-            .map(|image| Some(image.created))
-            .ok_or_else(|| ApiError::not_found(format!("No such image: {}", familiar.unwrap_or_else(|| name.clone()))))
+    /// Whether an image is one of those.
+    pub(crate) fn takes(&self, image: &ImageSummary) -> bool {
+        // An image that doesn't say when it was made counts as made in 1970.
+        let created = image.created.unwrap_or(Timestamp::UNIX_EPOCH);
+        let is_dangling = image.repo_tags.is_empty() && image.repo_digests.is_empty();
+        self.dangling.is_none_or(|dangling| dangling == is_dangling)
+            && self.before.is_none_or(|before| created < before)
+            && self.since.is_none_or(|since| created > since)
+            && self.labels.iter().all(|label| label.holds(image.labels.as_ref()))
+            && (self.references.is_empty() || self.references.iter().any(|pattern| is_named(image, pattern)))
     }
 }
 
-fn switch(text: &str) -> Result<bool, ApiError> {
-    match text {
-        "1" | "true" => Ok(true),
-        "0" | "false" => Ok(false),
-        _ => Err(ApiError::bad_request(format!("invalid filter 'dangling=[{text}]'"))),
-    }
-}
-
-fn has_label(image: &ImageSummary, label: &str) -> bool {
-    let Some(labels) = &image.labels else { return false };
-    match label.split_once('=') {
-        Some((name, value)) => labels.get(name).is_some_and(|known| known == value),
-        None => labels.contains_key(label),
-    }
-}
-
-/// Whether one of an image's names fits a pattern, with or without its tag.
-fn has_name(image: &ImageSummary, pattern: &str) -> bool {
-    image.repo_tags.iter().any(|name| {
+/// Whether one of an image's names matches a pattern: as it is shown, or without what is behind the repository.
+fn is_named(image: &ImageSummary, pattern: &str) -> bool {
+    image.repo_tags.iter().chain(&image.repo_digests).any(|name| {
         let repository = Reference::parse(name).map(|reference| reference.repository().familiar());
-        fits(pattern, name) || repository.is_ok_and(|repository| fits(pattern, &repository))
+        glob::matches(pattern, name) || repository.is_ok_and(|repository| glob::matches(pattern, &repository))
     })
 }
 
-/// Shell patterns, in which `*` and `?` stop at slashes.
-fn fits(pattern: &str, text: &str) -> bool {
-    fn rest(pattern: &[u8], text: &[u8]) -> bool {
-        match (pattern, text) {
-            ([], []) => true,
-            ([b'*', after @ ..], _) => {
-                // Patterns are short, and each star looks at what is left of one component.
-                let end = text.iter().position(|byte| *byte == b'/').unwrap_or(text.len());
-                (0..=end).any(|taken| rest(after, &text[taken..]))
-            }
-            ([b'?', after @ ..], [byte, text @ ..]) if *byte != b'/' => rest(after, text),
-            ([b'[', after @ ..], [byte, text @ ..]) => {
-                let Some(end) = after.iter().position(|byte| *byte == b']') else { return false };
-                let (set, after) = (&after[..end], &after[end + 1..]);
-                let (negated, set) = match set {
-                    [b'^', set @ ..] => (true, set),
-                    set => (false, set),
-                };
-                let mut found = false;
-                let mut at = 0;
-                while at < set.len() {
-                    if set.len() > at + 2 && set[at + 1] == b'-' {
-                        found |= (set[at]..=set[at + 2]).contains(byte);
-                        at += 3;
-                    } else {
-                        found |= set[at] == *byte;
-                        at += 1;
-                    }
-                }
-                found != negated && rest(after, text)
-            }
-            ([b'\\', literal, pattern @ ..], [byte, text @ ..]) => literal == byte && rest(pattern, text),
-            ([literal, pattern @ ..], [byte, text @ ..]) => literal == byte && rest(pattern, text),
-            _ => false,
+/// When an image was made.
+async fn created(engine: &Engine, image: &str) -> Result<Timestamp, Failure> {
+    let image = engine.image(image, None).await?;
+    Ok(image.config.created.as_deref().and_then(|text| text.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+fn boolean(values: &BTreeSet<String>) -> Option<bool> {
+    let mut values = values.iter();
+    let value = match values.next().map(String::as_str) {
+        Some("1" | "true") => true,
+        Some("0" | "false") => false,
+        _ => return None,
+    };
+    values.next().is_none().then_some(value)
+}
+
+impl Label {
+    fn parse(text: &str, wanted: bool) -> Self {
+        match text.split_once('=') {
+            Some((key, value)) => Self { key: key.to_owned(), value: Some(value.to_owned()), wanted },
+            None => Self { key: text.to_owned(), value: None, wanted },
         }
     }
-    // More stars than any name has parts would only cost time.
-    pattern.bytes().filter(|byte| *byte == b'*').count() <= 8 && rest(pattern.as_bytes(), text.as_bytes())
+
+    fn holds(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
+        let found = labels.and_then(|labels| labels.get(&self.key));
+        let is_there = found.is_some_and(|found| self.value.as_ref().is_none_or(|value| value == found));
+        is_there == self.wanted
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use layer_digest::{Digest, ImageId};
+    use layer_oci::Descriptor;
+
     use super::*;
 
-    #[test]
-    fn both_forms_are_read() {
-        for text in [r#"{"reference":["alpine"]}"#, r#"{"reference":{"alpine":true,"other":false}}"#] {
-            assert_eq!(Filters::parse(Some(text)).unwrap().values("reference"), ["alpine"]);
+    fn image(tags: &[&str], created: &str, labels: &[(&str, &str)]) -> ImageSummary {
+        let digest = Digest::sha256(created.as_bytes());
+        ImageSummary {
+            id: ImageId(digest),
+            descriptor: Descriptor::new("x/y", digest, 1),
+            repo_tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            repo_digests: vec![format!("lab.test/a/app@{digest}")],
+            created: Some(created.parse().unwrap()),
+            labels: Some(labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()),
+            size: 1,
         }
-        assert!(Filters::parse(Some("")).unwrap().0.is_empty());
-        assert_eq!(Filters::parse(Some("{")).unwrap_err().message(), "invalid filter");
-        assert_eq!(Filters::parse(Some(r#"{"nope":["1"]}"#)).unwrap_err().message(), "invalid filter 'nope'");
+    }
+
+    fn parsed(text: &str) -> Filters {
+        Filters::parse(Some(text)).unwrap()
     }
 
     #[test]
-    fn patterns() {
-        for (pattern, text) in [
-            ("alpine", "alpine"),
-            ("alp*", "alpine"),
-            ("*:latest", "alpine:latest"),
-            ("lab/*", "lab/app"),
-            ("*/*/app", "127.0.0.1:5000/lab/app"),
-            ("a?pine", "alpine"),
-            ("[a-c]lpine", "alpine"),
-            ("[^x]lpine", "alpine"),
-        ] {
-            assert!(fits(pattern, text), "{pattern} {text}");
+    fn both_forms_of_json_are_read() {
+        let list = parsed(r#"{"reference":["a","b"],"dangling":["true"]}"#);
+        let set = parsed(r#"{"reference":{"b":true,"a":false},"dangling":{"true":true}}"#);
+        assert_eq!(list, set);
+        assert_eq!(Filters::parse(None).unwrap(), Filters::default());
+        for text in ["garb1age}", "[]", r#"{"a":"b"}"#, r#"{"a":[1]}"#, r#"{"a":{"b":2}}"#, "null"] {
+            assert_eq!(Filters::parse(Some(text)).unwrap_err(), Failure::invalid("invalid filter"), "{text}");
         }
-        for (pattern, text) in
-            [("alp", "alpine"), ("*", "lab/app"), ("lab?app", "lab/app"), ("[x]lpine", "alpine"), ("[", "a")]
+    }
+
+    #[test]
+    fn a_reference_matches_names_with_and_without_the_tag() {
+        let image = image(&["alpine:3.18", "lab.test/a/app:1"], "2024-01-01T00:00:00Z", &[]);
+        let takes = |patterns: &[&str]| {
+            let references = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+            ImageFilter { references, ..Default::default() }.takes(&image)
+        };
+        for pattern in ["alpine", "alpine:3.18", "alp*", "alpine:*", "*/*/app", "*/*/app:1", "lab.test/a/app", "*:3.1?"]
         {
-            assert!(!fits(pattern, text), "{pattern} {text}");
+            assert!(takes(&[pattern]), "{pattern}");
         }
+        for pattern in ["alpine:3", "*/app", "docker.io/library/alpine", "nosuch*", "alpin"] {
+            assert!(!takes(&[pattern]), "{pattern}");
+        }
+        assert!(takes(&["nosuch", "alpine"]));
+    }
+
+    #[test]
+    fn labels_must_all_hold() {
+        let image = image(&["a:1"], "2024-01-01T00:00:00Z", &[("k", "v"), ("empty", "")]);
+        let takes = |labels: &[(&str, bool)]| {
+            let labels = labels.iter().map(|(text, wanted)| Label::parse(text, *wanted)).collect();
+            ImageFilter { labels, ..Default::default() }.takes(&image)
+        };
+        assert!(takes(&[("k", true), ("k=v", true), ("empty", true), ("empty=", true)]));
+        assert!(!takes(&[("k", true), ("k=w", true)]));
+        assert!(!takes(&[("other", true)]));
+        assert!(takes(&[("other", false), ("k=w", false)]));
+        assert!(!takes(&[("k", false)]));
+    }
+
+    #[test]
+    fn times_bound_from_both_sides() {
+        let image = image(&["a:1"], "2024-01-01T00:00:00Z", &[]);
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let takes = |since: Option<&str>, before: Option<&str>| {
+            ImageFilter { since: since.map(at), before: before.map(at), ..Default::default() }.takes(&image)
+        };
+        assert!(takes(Some("2023-01-01T00:00:00Z"), Some("2025-01-01T00:00:00Z")));
+        assert!(!takes(Some("2024-01-01T00:00:00Z"), None));
+        assert!(!takes(None, Some("2024-01-01T00:00:00Z")));
+    }
+
+    #[test]
+    fn dangling_is_one_yes_or_no() {
+        let values = |values: &[&str]| boolean(&values.iter().map(|value| (*value).to_owned()).collect());
+        assert_eq!(values(&["true"]), Some(true));
+        assert_eq!(values(&["0"]), Some(false));
+        for bad in [&["maybe"] as &[&str], &["true", "false"], &["1", "true"], &[], &["True"]] {
+            assert_eq!(values(bad), None, "{bad:?}");
+        }
+        let named = image(&["a:1"], "2024-01-01T00:00:00Z", &[]);
+        assert!(!ImageFilter { dangling: Some(true), ..Default::default() }.takes(&named));
+        assert!(ImageFilter { dangling: Some(false), ..Default::default() }.takes(&named));
     }
 }

@@ -1,64 +1,50 @@
-//! `layerd`: the image daemon. HTTP on a Unix socket over the engine.
+//! `layerd`: keeps container images for whoever asks on its Unix socket.
 //!
-//! This crate owns words that travel: routes, status codes, API versions, and how events become progress lines; and the life of a service:
-//! configuration, sockets, signals, systemd. It holds no logic of images. What it can do, the engine can do without it.
+//! This crate is the skin over [`layer_engine`]: it reads the configuration, owns the sockets and the signals, turns HTTP requests into calls
+//! of the engine and what comes of them into answers of the Docker Engine API. It must never touch the store, a registry or a layer by
+//! itself, and nothing in it decides about images.
+//!
+//! Read it in the order of a start: [`cli`] and [`config`] give the [`config::Settings`], [`start`] opens the engine and the sockets
+//! ([`listen`]), [`server`] serves [`routes`] until a signal comes ([`signals`]).
 
-mod auth;
+mod answer;
+mod cli;
 mod config;
-mod error;
+mod envelope;
+mod failure;
 mod filters;
+mod group;
 mod listen;
+mod log;
+mod notify;
+mod params;
+mod path;
 mod progress;
+mod registry_auth;
 mod routes;
 mod server;
 mod signals;
-mod version;
+mod start;
+mod status;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
 
-use crate::config::{Args, Config};
-
+/// Reads the arguments, and runs the daemon until it is told to stop. Arguments that make no sense end it with status 2.
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let config = match Config::load(args) {
-        Ok(config) => config,
-        Err(error) => return fail(&error, None),
-    };
-    start_log(&config.log);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("layerd").build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error, None),
-    };
-    let result = runtime.block_on(server::run(config));
-    // Threads that still read or write files end with the process: whatever they leave, the next start clears.
-    runtime.shutdown_background();
-    match result {
+    let args = cli::Args::parse();
+    match start::run(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, error.hint()),
-    }
-}
-
-/// Says on one line why the daemon doesn't run, and on another what to do.
-#[expect(clippy::print_stderr, reason = "the log may go elsewhere, and whoever started the daemon must see this")]
-fn fail(error: &dyn std::error::Error, hint: Option<String>) -> ExitCode {
-    eprintln!("layerd: {}", error::chain(error));
-    if let Some(hint) = hint {
-        eprintln!("hint: {hint}");
-    }
-    ExitCode::FAILURE
-}
-
-fn start_log(filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // The journal has its own clock, and draws its own colours.
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        log.without_time().with_ansi(false).init();
-    } else {
-        log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+        Err(error) => {
+            let mut text = format!("layerd: {}\n", failure::chain(&error));
+            if let Some(hint) = error.hint() {
+                text.push_str(&format!("hint: {hint}\n"));
+            }
+            // Without anybody to read it there is nothing left to do; the exit status says the same.
+            let _ = std::io::stderr().write_all(text.as_bytes());
+            ExitCode::FAILURE
+        }
     }
 }

@@ -1,70 +1,76 @@
-//! Which path leads where.
+//! What can be asked for. Each file below has the requests about one thing; this one says which path leads where.
+//!
+//! Paths are docker's, with its quirk that a path is looked up together with its method: `GET /images/json` is the list, and
+//! `DELETE /images/json` removes an image called `json`.
 
+mod containers;
+mod elsewhere;
+mod image_form;
 mod images;
+mod info;
+mod machine;
 mod mounts;
-mod names;
+mod named;
+mod ping;
 mod pull;
-mod system;
+mod version;
+
+use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRef};
-use axum::routing::{get, post};
-use layer_engine::Engine;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware;
+use axum::routing::{MethodRouter, any, delete, get, head, post};
+use hyper::body::Incoming;
+use layer_engine::{Engine, InsecureHost};
+use layer_proto::mount;
+use tower::util::MapRequest;
 
-use crate::error::ApiError;
+use crate::envelope;
+use crate::failure::page_not_found;
 
-/// No request that is answered here has more to say.
+/// The largest body of a request that is read into memory. None that is answered so far has more than a line.
 const MAX_BODY: usize = 1 << 20;
 
-/// What every handler can ask for.
-#[derive(Clone)]
+/// What every request can use.
+#[derive(Clone, Debug)]
 pub(crate) struct App {
-    engine: Engine,
+    pub(crate) engine: Engine,
+    pub(crate) insecure: Arc<[InsecureHost]>,
 }
 
-impl FromRef<App> for Engine {
-    fn from_ref(app: &App) -> Self {
-        app.engine.clone()
-    }
-}
+/// The service that answers requests.
+pub(crate) type Service = MapRequest<Router, fn(http::Request<Incoming>) -> Request>;
 
-/// All routes, without versions.
-pub(crate) fn router(engine: Engine) -> Router {
-    Router::new()
-        .route("/_ping", get(system::ping))
-        .route("/version", get(system::version))
-        .route("/info", get(system::info))
-        .route("/images/json", get(images::list))
-        .route("/images/create", post(pull::create))
-        // Names of images have slashes: what is behind the name is found from the end.
-        .route("/images/{*rest}", get(images::one).post(names::tag).delete(names::remove))
-        .route("/containers/json", get(system::no_containers))
-        .route("/containers/{id}/json", get(system::no_such_container))
-        .route(layer_proto::mount::PATH, get(mounts::list).post(mounts::mount).delete(mounts::unmount))
-        .route("/containers/create", post(system::images_only))
-        .route("/build", post(system::images_only))
-        .fallback(|| async { ApiError::page_not_found() })
-        .method_not_allowed_fallback(|| async { ApiError::page_not_found() })
+/// Puts the service together.
+pub(crate) fn service(engine: Engine, insecure: Vec<InsecureHost>) -> Service {
+    let app = App { engine, insecure: insecure.into() };
+    let router = Router::new()
+        .route("/_ping", head(ping::head).get(ping::get))
+        .route("/version", get(version::show))
+        .route("/info", get(info::show))
+        .route("/images/json", or_named(get(images::list)))
+        .route("/images/create", or_named(post(pull::create)))
+        .route("/images/load", or_named(post(elsewhere::not_yet)))
+        .route("/images/prune", or_named(post(elsewhere::not_yet)))
+        .route("/images/get", or_named(get(elsewhere::not_yet)))
+        .route("/images/search", or_named(get(elsewhere::not_yet)))
+        .route("/images/", any(named::named))
+        .route("/images/{*name}", any(named::named))
+        .route("/containers/json", get(containers::list))
+        .route("/containers/{*name}", any(containers::named))
+        .route(mount::PATH, post(mounts::mount).get(mounts::list).merge(delete(mounts::unmount)));
+    let router = elsewhere::add(router)
+        .method_not_allowed_fallback(|| async { page_not_found() })
+        .fallback(|| async { page_not_found() })
+        .layer(middleware::from_fn(envelope::handle))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(App { engine })
+        .with_state(app);
+    // The version must be off the path before the router looks at it.
+    MapRequest::new(router, envelope::unwrap)
 }
 
-/// A switch in a query: dockerd takes anything for "on" but these.
-fn is_on(value: Option<&str>) -> bool {
-    !matches!(value.map(str::to_ascii_lowercase).as_deref(), None | Some("" | "0" | "no" | "false" | "none"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_on;
-
-    #[test]
-    fn switches() {
-        for off in [None, Some(""), Some("0"), Some("False"), Some("NO"), Some("none")] {
-            assert!(!is_on(off), "{off:?}");
-        }
-        for on in ["1", "true", "yes", "banana"] {
-            assert!(is_on(Some(on)), "{on}");
-        }
-    }
+/// A path that is also that of an image with such a name, for other methods.
+fn or_named(methods: MethodRouter<App>) -> MethodRouter<App> {
+    methods.fallback(named::named)
 }

@@ -1,92 +1,139 @@
-//! The life of the service: open, listen, serve, drain, stop.
+//! Connections: accepted, served, and ended in an orderly way.
 
+use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
-use axum::ServiceExt;
-use axum::extract::Request;
-use axum::middleware;
-use layer_engine::{Engine, Limits, OpenError, Options};
+use axum::body::Body;
+use axum::response::Response;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
-use tower::Layer as _;
+use tokio_util::task::TaskTracker;
+use tower::Service;
 
-use crate::config::Config;
-use crate::listen::{ListenError, Sockets};
-use crate::{routes, signals, version};
+use crate::listen::{Socket, SocketFile};
 
-/// How long running requests may take to end once the daemon is told to stop. A pull that isn't done by then keeps what has come.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long a client may take to send the head of a request, the silence before it included. Long enough for clients that keep their
+/// connection between the clicks of a person; dockerd has the same.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long to wait when the kernel has no file descriptor left for another client.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Why the daemon doesn't run.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ServerError {
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    #[error("wait for signals")]
-    Signals(#[source] io::Error),
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Listeners and connections end themselves: no more clients, no more requests.
+    stopping: CancellationToken,
+    /// Connections are dropped, whatever they do.
+    closing: CancellationToken,
+    tasks: TaskTracker,
 }
 
-impl ServerError {
-    /// What the administrator can do.
-    pub(crate) fn hint(&self) -> Option<String> {
-        match self {
-            Self::Open(error) => error.hint(),
-            Self::Listen(ListenError::Taken(_)) => {
-                Some("stop the other daemon, or give this one a `--listen` and a `--root` of its own".to_owned())
+impl Server {
+    /// Begins to serve. Each connection gets a clone of `service`.
+    pub(crate) fn start<S>(sockets: Vec<Socket>, service: S) -> io::Result<Self>
+    where
+        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+    {
+        let server =
+            Self { stopping: CancellationToken::new(), closing: CancellationToken::new(), tasks: TaskTracker::new() };
+        for socket in sockets {
+            let (listener, file) = socket.into_parts();
+            let listener = UnixListener::from_std(listener)?;
+            server.tasks.spawn(accept(
+                listener,
+                file,
+                service.clone(),
+                server.stopping.clone(),
+                server.closing.clone(),
+                server.tasks.clone(),
+            ));
+        }
+        Ok(server)
+    }
+
+    /// Takes no more clients, removes the sockets, and lets each connection end after the request that it is at.
+    pub(crate) fn stop_accepting(&self) {
+        self.stopping.cancel();
+        self.tasks.close();
+    }
+
+    /// Waits until all connections have ended.
+    pub(crate) async fn drained(&self) {
+        self.tasks.wait().await;
+    }
+
+    /// Drops all connections.
+    pub(crate) fn close(&self) {
+        self.closing.cancel();
+    }
+}
+
+async fn accept<S>(
+    listener: UnixListener,
+    file: Option<SocketFile>,
+    service: S,
+    stopping: CancellationToken,
+    closing: CancellationToken,
+    tasks: TaskTracker,
+) where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopping.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (service, stopping, closing) = (service.clone(), stopping.clone(), closing.clone());
+                tasks.spawn(async move {
+                    tokio::select! {
+                        () = serve(stream, service, &stopping) => {}
+                        () = closing.cancelled() => {}
+                    }
+                });
             }
-            Self::Listen(_) | Self::Signals(_) => None,
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
+    drop(listener);
+    drop(file);
 }
 
-/// Runs the daemon until it is told to stop.
-pub(crate) async fn run(config: Config) -> Result<(), ServerError> {
-    // Before anything that takes time: a signal that comes meanwhile counts.
-    let stopped = tokio::spawn(signals::stop());
-    let limits = Limits::default();
-    let options = Options {
-        root: config.root.clone(),
-        registry: layer_engine::RegistryOptions { insecure: config.insecure.clone(), ..Default::default() },
-        limits: Limits {
-            downloads_per_registry: config.downloads_per_registry.unwrap_or(limits.downloads_per_registry),
-        },
+/// Serves one client until it leaves or the daemon stops.
+async fn serve<S>(stream: UnixStream, service: S, stopping: &CancellationToken)
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    if let Ok(peer) = stream.peer_cred() {
+        tracing::debug!(uid = peer.uid(), pid = peer.pid(), "connected");
+    }
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let mut connection = std::pin::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
     };
-    let engine = Engine::open(options).await?;
-    let mut sockets = Sockets::open(&config)?;
-    let stop = CancellationToken::new();
-    // The version is taken off the path before the path is routed.
-    let app = middleware::from_fn(version::negotiate).layer(routes::router(engine.clone()));
-    let mut servers = tokio::task::JoinSet::new();
-    for listener in sockets.listeners.drain(..) {
-        let (app, stop) = (app.clone(), stop.clone());
-        servers.spawn(async move {
-            let service = ServiceExt::<Request>::into_make_service(app);
-            axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
-        });
-    }
-    tracing::info!(root = %config.root.display(), "ready");
-    notify(&[sd_notify::NotifyState::Ready]);
-
-    let signalled = stopped.await.unwrap_or(Ok(()));
-    tracing::info!("stopping");
-    notify(&[sd_notify::NotifyState::Stopping]);
-    stop.cancel();
-    let drained = async { while servers.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN, drained).await.is_err() {
-        tracing::info!("requests are still running; what their pulls have fetched is kept");
-    }
-    servers.shutdown().await;
-    engine.shutdown().await;
-    sockets.remove();
-    tracing::info!("stopped");
-    signalled.map_err(ServerError::Signals)
-}
-
-/// Tells the service manager, if there is one.
-fn notify(state: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "could not notify the service manager");
+    if let Err(error) = result {
+        // The client left in the middle, or spoke no HTTP: its own affair.
+        tracing::debug!(%error, "connection broke");
     }
 }

@@ -222,7 +222,9 @@ mod tests {
             Digest::sha256(b"abc").to_string(),
             "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
-        assert!(Digest::of(Algorithm::Sha512, b"abc").to_string().starts_with("sha512:ddaf35a193617abacc417349ae204131"));
+        assert!(
+            Digest::of(Algorithm::Sha512, b"abc").to_string().starts_with("sha512:ddaf35a193617abacc417349ae204131")
+        );
     }
 
     #[test]

@@ -92,7 +92,7 @@ pub(crate) fn inside(layerd: &Path, layer: &Path) -> Result<()> {
     println!("$ ls -l {}", mounted.display());
     cmd!(shell, "ls -l {mounted}").quiet().run()?;
 
-    say("Pulling the second image, which shares two of its three layers with the first");
+    say("Pulling the second image, which shares all layers but one with the first");
     layer(&["pull", &second])?;
     layer(&["images"])?;
 

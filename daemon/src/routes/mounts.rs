@@ -1,61 +1,81 @@
-//! Mounts, which docker has no word for.
+//! layerd's own: images as folders of the host.
 
 use std::path::PathBuf;
 
-use axum::Json;
-use axum::extract::{Query, State};
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::response::Response;
 use http::StatusCode;
-use layer_engine::{Engine, MountInfo};
+use layer_engine::MountInfo;
 use layer_oci::Platform;
 use layer_proto::{Mount, MountRequest};
-use serde::Deserialize;
 
-use crate::error::ApiError;
+use super::App;
+use crate::answer;
+use crate::failure::Failure;
+use crate::params::Params;
 
-/// `GET /layerd/v1/mounts`.
-pub(super) async fn list(State(engine): State<Engine>) -> Json<Vec<Mount>> {
-    Json(engine.mounts().await.into_iter().map(wire).collect())
+/// `POST`: mounts an image.
+pub(super) async fn mount(State(app): State<App>, body: Result<Bytes, BytesRejection>) -> Result<Response, Failure> {
+    let body = body.map_err(|rejection| Failure::new(rejection.status(), rejection.body_text()))?;
+    let request = read(&body)?;
+    let mounted = app.engine.mount(request).await?;
+    Ok(answer::json(StatusCode::CREATED, &form(mounted)))
 }
 
-/// `POST /layerd/v1/mounts`.
-pub(super) async fn mount(
-    State(engine): State<Engine>,
-    Json(request): Json<MountRequest>,
-) -> Result<(StatusCode, Json<Mount>), ApiError> {
-    let platform = request.platform.as_deref().map(str::parse::<Platform>).transpose();
-    let info = engine
-        .mount(layer_engine::MountRequest {
-            image: request.image,
-            platform: platform.map_err(|error| ApiError::bad_request(error.to_string()))?,
-            target: request.target.map(PathBuf::from),
-            writable: request.writable,
-        })
-        .await?;
-    Ok((StatusCode::CREATED, Json(wire(info))))
+/// `GET`: what is mounted.
+pub(super) async fn list(State(app): State<App>) -> Response {
+    let mounts: Vec<_> = app.engine.mounts().await.into_iter().map(form).collect();
+    answer::found(&mounts)
 }
 
-#[derive(Deserialize)]
-pub(super) struct UnmountQuery {
-    what: Option<String>,
+/// `DELETE`: takes mounts down, those of an image or the one at a folder.
+pub(super) async fn unmount(State(app): State<App>, params: Params) -> Result<Response, Failure> {
+    let what = params.text("what").ok_or_else(|| {
+        Failure::invalid("`what` is missing: it says what to unmount, by folder, image or ID of the mount")
+    })?;
+    let mounts: Vec<_> = app.engine.unmount(what).await?.into_iter().map(form).collect();
+    Ok(answer::found(&mounts))
 }
 
-/// `DELETE /layerd/v1/mounts?what=…`.
-pub(super) async fn unmount(
-    State(engine): State<Engine>,
-    Query(query): Query<UnmountQuery>,
-) -> Result<Json<Vec<Mount>>, ApiError> {
-    let what = query.what.filter(|what| !what.is_empty());
-    let what =
-        what.ok_or_else(|| ApiError::bad_request("`what` is missing: a folder, an image or the ID of a mount"))?;
-    Ok(Json(engine.unmount(&what).await?.into_iter().map(wire).collect()))
+fn read(body: &[u8]) -> Result<layer_engine::MountRequest, Failure> {
+    let request: MountRequest =
+        serde_json::from_slice(body).map_err(|error| Failure::invalid(format!("read the request: {error}")))?;
+    if request.image.is_empty() {
+        return Err(Failure::invalid("`image` is missing: it names the image to mount"));
+    }
+    let platform = request.platform.as_deref().map(str::parse::<Platform>).transpose()?;
+    Ok(layer_engine::MountRequest {
+        image: request.image,
+        platform,
+        target: request.target.map(PathBuf::from),
+        writable: request.writable,
+    })
 }
 
-fn wire(info: MountInfo) -> Mount {
+fn form(mount: MountInfo) -> Mount {
     Mount {
-        id: info.id,
-        image: info.image.to_string(),
-        reference: info.reference,
-        target: info.target.display().to_string(),
-        writable: info.writable,
+        id: mount.id,
+        image: mount.image.to_string(),
+        reference: mount.reference,
+        target: mount.target.display().to_string(),
+        writable: mount.writable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_says_what_is_wrong_with_it() {
+        let refused = |body: &str| read(body.as_bytes()).map(drop).map_err(|failure| failure.body.message);
+        assert_eq!(refused(r#"{"image":"a","target":"/mnt","writable":true,"platform":"linux/arm64"}"#), Ok(()));
+        assert_eq!(refused("{}").unwrap_err(), "`image` is missing: it names the image to mount");
+        assert!(refused("").unwrap_err().starts_with("read the request: "));
+        assert!(refused(r#"{"image":5}"#).unwrap_err().starts_with("read the request: "));
+        let platform = refused(r#"{"image":"a","platform":"a/b/c/d"}"#).unwrap_err();
+        assert_eq!(platform, "\"a/b/c/d\": cannot parse platform specifier: invalid argument");
     }
 }

@@ -1,124 +1,137 @@
-//! Pulling.
+//! `POST /images/create`: pulls an image, and tells how it goes while it goes.
 
 use axum::body::Body;
-use axum::extract::{Query, State};
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
-use http::{HeaderMap, header};
-use layer_engine::{Engine, EngineError, Event, Pull, PullRequest};
-use layer_oci::Platform;
-use layer_proto::progress::CONTENT_TYPE;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use layer_digest::Digest;
+use layer_engine::{Event, Pull, PullRequest};
 use layer_reference::{ParseReferenceError, Reference};
-use serde::Deserialize;
 
-use crate::auth;
-use crate::error::ApiError;
-use crate::progress::lines;
+use super::App;
+use crate::failure::Failure;
+use crate::params::Params;
+use crate::{answer, progress, registry_auth, status};
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct CreateQuery {
-    from_image: Option<String>,
-    from_src: Option<String>,
-    tag: Option<String>,
-    platform: Option<String>,
-}
-
-/// `POST /images/create`.
+/// Begins the pull. The answer begins with its first event, so that what fails before has a status of its own.
 ///
-/// The answer begins with the pull's first event. If that is its failure, the status says so; whatever fails later is a line in the stream.
-/// A client that goes away leaves the pull: what nobody else waits for is stopped, and what has come of it is kept.
-pub(super) async fn create(
-    State(engine): State<Engine>,
-    Query(query): Query<CreateQuery>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    if query.from_src.is_some() {
-        return Err(ApiError::not_implemented("layerd doesn't import images yet"));
-    }
-    let reference = reference(query.from_image.as_deref().unwrap_or_default(), query.tag.as_deref())?;
-    let platform = query.platform.as_deref().filter(|text| !text.is_empty()).map(str::parse::<Platform>).transpose();
-    let platform = platform.map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let credentials = auth::credentials(&headers);
-    let anonymous = credentials.is_none();
-    let mut pull = engine.pull(PullRequest { reference, platform, credentials });
-    match pull.next().await {
-        Some(Event::Failed(error)) => Err(ApiError::pull(&error, anonymous)),
-        Some(first) => {
-            let body = Body::from_stream(stream::unfold((pull, Some(first)), next_lines));
-            Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response())
-        }
-        None => Err(ApiError::not_implemented("the pull has ended without a word")),
-    }
-}
-
-/// The lines of the next event, in one piece, so that they are sent as soon as they are known.
-async fn next_lines(
-    (mut pull, first): (Pull, Option<Event>),
-) -> Option<(Result<Bytes, std::convert::Infallible>, (Pull, Option<Event>))> {
-    let event = match first {
-        Some(event) => event,
-        None => pull.next().await?,
+/// The pull belongs to the answer: when the client goes, it is dropped, here or later.
+pub(super) async fn create(State(app): State<App>, params: Params, headers: HeaderMap) -> Result<Response, Failure> {
+    let request = PullRequest {
+        reference: reference(&params)?,
+        platform: params.platform()?,
+        credentials: registry_auth::credentials(&headers),
     };
-    let bytes: Vec<u8> = lines(&event).iter().flat_map(layer_proto::ProgressLine::to_bytes).collect();
-    Some((Ok(bytes.into()), (pull, None)))
+    let mut pull = app.engine.pull(request);
+    match pull.next().await {
+        Some(Event::Failed(error)) => Err(status::of_pull(&error)),
+        Some(first) => Ok(([(CONTENT_TYPE, answer::JSON)], told(first, pull)).into_response()),
+        None => {
+            let failure = Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the pull ended without a word");
+            Err(Failure { is_ours: true, ..failure })
+        }
+    }
 }
 
-/// The image that is meant: docker's clients send name and tag apart, and the tag may be a digest.
-fn reference(name: &str, tag: Option<&str>) -> Result<Reference, ApiError> {
-    let name = name.trim_end_matches(':');
-    if name.is_empty() {
-        return Err(ApiError::bad_request("`fromImage` is missing: the name of the image to pull"));
-    }
-    let reference = Reference::parse(name).map_err(EngineError::from)?;
-    if let Err(error @ ParseReferenceError::Reserved) = reference.check_reserved() {
-        return Err(ApiError::forbidden(error.to_string()));
-    }
-    match tag.filter(|tag| !tag.is_empty()) {
-        Some(digest) if digest.contains(':') => {
-            let digest = digest.parse().map_err(|_| ApiError::bad_request("invalid reference format"))?;
-            Ok(reference.with_digest(digest))
+/// What the pull tells, one chunk an event. A reader that is slow reads less often; the pull doesn't wait for it.
+fn told(first: Event, pull: Pull) -> Body {
+    let state = (Some(first), pull);
+    Body::from_stream(stream::unfold(state, |(first, mut pull)| async move {
+        let event = match first {
+            Some(event) => event,
+            None => pull.next().await?,
+        };
+        Some((Ok::<_, std::convert::Infallible>(progress::lines(&event)), (None, pull)))
+    }))
+}
+
+/// What to pull.
+fn reference(params: &Params) -> Result<Reference, Failure> {
+    let Some(image) = params.text("fromImage") else {
+        if params.has("fromSrc") {
+            return Err(Failure::not_supported(
+                "importing an image from a tar is not supported by this version of layerd",
+            ));
         }
-        Some(tag) => Ok(reference.with_tag(tag).map_err(EngineError::from)?),
-        None if reference.tag().is_none() && reference.digest().is_none() => Err(ApiError::bad_request(format!(
-            "`{name}` has no tag, which asks for all tags of the repository: layerd pulls one at a time, such as `{name}:latest`"
-        ))),
-        None => Ok(reference),
+        return Err(Failure::invalid("`fromImage` is missing: it names the image to pull"));
+    };
+    // Old clients put a colon even when there is no tag.
+    let image = image.strip_suffix(':').unwrap_or(image);
+    let reference = Reference::parse(image)?;
+    let reference = match params.text("tag") {
+        None => reference,
+        Some(tag) => match tag.parse::<Digest>() {
+            Ok(digest) => reference.without_tag().with_digest(digest),
+            Err(_) => reference.with_tag(tag)?,
+        },
+    };
+    match reference.check_reserved() {
+        Ok(()) => {}
+        // Docker's status for it, here and nowhere else.
+        Err(error @ ParseReferenceError::Reserved) => {
+            return Err(Failure::new(StatusCode::FORBIDDEN, error.to_string()));
+        }
+        Err(error) => return Err(error.into()),
     }
+    if reference.tag().is_none() && reference.digest().is_none() {
+        let name = reference.familiar();
+        let hint = format!("name one, such as `{name}:latest`");
+        return Err(Failure::invalid(format!(
+            "pull `{name}`: without a tag it means all of them, which is not supported yet"
+        ))
+        .with_hint(Some(hint)));
+    }
+    Ok(reference)
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::extract::FromRequestParts as _;
+
     use super::*;
 
-    #[test]
-    fn names_come_in_two_parts() {
-        let digest = format!("sha256:{}", "a".repeat(64));
-        for (name, tag, want) in [
-            ("alpine", Some("3.20"), "docker.io/library/alpine:3.20".to_owned()),
-            ("alpine:", Some("3.20"), "docker.io/library/alpine:3.20".to_owned()),
-            ("localhost:5000/x", Some("latest"), "localhost:5000/x:latest".to_owned()),
-            ("alpine:3.20", None, "docker.io/library/alpine:3.20".to_owned()),
-            ("alpine", Some(digest.as_str()), format!("docker.io/library/alpine@{digest}")),
-            ("alpine:1", Some(digest.as_str()), format!("docker.io/library/alpine:1@{digest}")),
+    async fn named(query: &str) -> Result<String, (u16, String)> {
+        let request = http::Request::get(format!("/images/create?{query}")).body(()).unwrap();
+        let Ok(params) = Params::from_request_parts(&mut request.into_parts().0, &()).await;
+        reference(&params)
+            .map(|reference| reference.to_string())
+            .map_err(|failure| (failure.status.as_u16(), failure.body.message))
+    }
+
+    #[tokio::test]
+    async fn name_and_tag_are_put_together_as_docker_does() {
+        let digest = Digest::sha256(b"");
+        for (query, expected) in [
+            ("fromImage=busybox&tag=latest".to_owned(), "docker.io/library/busybox:latest".to_owned()),
+            ("fromImage=127.0.0.1%3A5605%2Flab%2Fapp&tag=1".to_owned(), "127.0.0.1:5605/lab/app:1".to_owned()),
+            ("fromImage=alpine:3.18".to_owned(), "docker.io/library/alpine:3.18".to_owned()),
+            ("fromImage=alpine:3.18&tag=3.19".to_owned(), "docker.io/library/alpine:3.19".to_owned()),
+            ("fromImage=alpine%3A&tag=3.19".to_owned(), "docker.io/library/alpine:3.19".to_owned()),
+            (format!("fromImage=alpine&tag={digest}"), format!("docker.io/library/alpine@{digest}")),
+            (format!("fromImage=alpine:1&tag={digest}"), format!("docker.io/library/alpine@{digest}")),
+            (format!("fromImage=alpine:1@{digest}"), format!("docker.io/library/alpine:1@{digest}")),
         ] {
-            assert_eq!(reference(name, tag).unwrap().to_string(), want);
+            assert_eq!(named(&query).await, Ok(expected), "{query}");
         }
     }
 
-    #[test]
-    fn what_is_no_name_is_said_in_dockers_words() {
-        for (name, tag, want) in [
-            ("", Some("1"), "fromImage"),
-            ("UPPER", Some("1"), "must be lowercase"),
-            ("alpine", Some("bad tag!"), "invalid tag format"),
-            ("alpine", Some("sha256:abc"), "invalid reference format"),
-            ("scratch", Some("latest"), "'scratch' is a reserved name"),
-            ("alpine", None, "one at a time"),
+    #[tokio::test]
+    async fn what_can_not_be_pulled_is_said_before_anything_is_asked() {
+        for (query, status, message) in [
+            (
+                "fromImage=UPPER&tag=1",
+                400,
+                "invalid reference format: repository name (library/UPPER) must be lowercase",
+            ),
+            ("fromImage=alpine&tag=bad%20tag%21", 400, "invalid tag format"),
+            ("fromImage=scratch&tag=latest", 403, "'scratch' is a reserved name"),
+            ("fromImage=alpine", 400, "pull `alpine`: without a tag it means all of them, which is not supported yet"),
+            ("fromSrc=-&repo=x", 501, "importing an image from a tar is not supported by this version of layerd"),
+            ("", 400, "`fromImage` is missing: it names the image to pull"),
         ] {
-            let error = reference(name, tag).unwrap_err();
-            assert!(error.message().contains(want), "{name}: {}", error.message());
+            assert_eq!(named(query).await, Err((status, message.to_owned())), "{query}");
         }
     }
 }

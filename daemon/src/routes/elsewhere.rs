@@ -1,0 +1,60 @@
+//! What docker's API has and layerd hasn't: said clearly, in the form that clients understand.
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::{any, get};
+use http::{Method, Uri};
+use serde_json::json;
+
+use super::App;
+use crate::answer;
+use crate::failure::Failure;
+
+/// Families of paths that are about running containers, or about machines that do.
+const NOT_IMAGES: [&str; 13] = [
+    "build", "commit", "configs", "exec", "grpc", "networks", "nodes", "plugins", "secrets", "services", "session",
+    "swarm", "tasks",
+];
+
+/// Paths that are about images, and to come.
+const NOT_YET: [&str; 3] = ["/auth", "/events", "/system/df"];
+
+/// Adds the paths that are known and not supported.
+pub(super) fn add(mut router: Router<App>) -> Router<App> {
+    for family in NOT_IMAGES {
+        let methods = if family == "networks" { get(no_networks).fallback(not_images) } else { any(not_images) };
+        router = router.route(&format!("/{family}"), methods).route(&format!("/{family}/{{*rest}}"), any(not_images));
+    }
+    for path in NOT_YET {
+        router = router.route(path, any(not_yet));
+    }
+    router
+        .route("/distribution/{*name}", any(not_yet))
+        .route("/volumes", get(no_volumes).fallback(not_images))
+        .route("/volumes/{*rest}", any(not_images))
+}
+
+async fn no_networks() -> Response {
+    answer::found(&json!([]))
+}
+
+async fn no_volumes() -> Response {
+    answer::found(&json!({"Volumes": [], "Warnings": null}))
+}
+
+/// What runs containers, builds or networks.
+pub(super) async fn not_images(method: Method, uri: Uri) -> Failure {
+    Failure::not_supported(format!(
+        "{method} {} is not supported: layerd manages images, it runs no containers and builds nothing",
+        uri.path()
+    ))
+}
+
+/// What manages images, too, and is to come.
+pub(super) async fn not_yet(method: Method, uri: Uri) -> Failure {
+    not_supported_yet(&method, uri.path())
+}
+
+pub(super) fn not_supported_yet(method: &Method, path: &str) -> Failure {
+    Failure::not_supported(format!("{method} {path} is not supported by this version of layerd"))
+}

@@ -1,0 +1,111 @@
+//! The life of the daemon: settings, store, sockets, service, end.
+
+use std::io;
+use std::num::NonZero;
+use std::time::Duration;
+
+use layer_engine::{Engine, Options};
+use listenfd::ListenFd;
+
+use crate::cli::Args;
+use crate::config::{ConfigError, Settings};
+use crate::listen::{self, ListenError, Socket};
+use crate::routes;
+use crate::server::Server;
+use crate::signals::Signals;
+use crate::{log, notify};
+
+/// How long clients get to hear that their pulls were stopped.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Why the daemon doesn't start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum StartError {
+    /// The settings make no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The runtime can't be set up.
+    #[error("start the threads")]
+    Threads(#[source] io::Error),
+    /// Signals can't be waited for.
+    #[error("wait for signals")]
+    Signals(#[source] io::Error),
+    /// The store can't be used.
+    #[error(transparent)]
+    Engine(#[from] layer_engine::OpenError),
+    /// There is nowhere to listen.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+}
+
+impl StartError {
+    /// What the administrator can do.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => error.hint(),
+            Self::Engine(error) => error.hint(),
+            Self::Listen(error) => error.hint(),
+            Self::Threads(_) | Self::Signals(_) => None,
+        }
+    }
+}
+
+/// Runs the daemon until a signal ends it.
+pub(crate) fn run(args: Args) -> Result<(), StartError> {
+    // Before there are threads: it changes the environment.
+    let mut passed = ListenFd::from_env();
+    let settings = Settings::new(args)?;
+    log::start(&settings.log);
+    // A layer's work is done on threads of its own; these wait for sockets. A second one keeps a busy one from holding up all others.
+    let workers = std::thread::available_parallelism().map_or(2, NonZero::get).max(2);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("layerd")
+        .enable_all()
+        .build()
+        .map_err(StartError::Threads)?;
+    let result = runtime.block_on(live(settings, &mut passed));
+    // Whatever still runs on a blocking thread is a file operation that the next start makes up for.
+    runtime.shutdown_timeout(LAST_WORDS);
+    result
+}
+
+async fn live(settings: Settings, passed: &mut ListenFd) -> Result<(), StartError> {
+    let mut signals = Signals::new().map_err(StartError::Signals)?;
+    let mut options = Options { root: settings.root, ..Options::default() };
+    if let Some(downloads) = settings.downloads {
+        options.limits.downloads_per_registry = downloads.into();
+    }
+    options.registry.insecure.clone_from(&settings.insecure_registry);
+    // The store's lock comes first: who doesn't get it must not touch the other's socket.
+    let engine = Engine::open(options).await?;
+    let sockets = listen::open(&settings.listen, &settings.group, passed)?;
+    let places = sockets.iter().map(Socket::to_string).collect::<Vec<_>>().join(", ");
+    let service = routes::service(engine.clone(), settings.insecure_registry);
+    let server = Server::start(sockets, service).map_err(|source| ListenError::Io {
+        path: engine.root().to_owned(),
+        action: "watch the sockets",
+        source,
+    })?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), root = %engine.root().display(), listen = places, "started");
+    notify::ready(&format!("Listening at {places}"));
+
+    let signal = signals.next().await;
+    tracing::info!(signal, "stopping");
+    notify::stopping("Waiting for running requests");
+    server.stop_accepting();
+    tokio::select! {
+        () = server.drained() => {}
+        () = tokio::time::sleep(settings.shutdown_timeout) => tracing::warn!("requests still run: they are stopped"),
+        signal = signals.next() => tracing::warn!(signal, "told again to stop: running requests are stopped"),
+    }
+    engine.shutdown().await;
+    if tokio::time::timeout(LAST_WORDS, server.drained()).await.is_err() {
+        tracing::info!("connections are closed while clients still read");
+    }
+    server.close();
+    server.drained().await;
+    tracing::info!("stopped");
+    Ok(())
+}

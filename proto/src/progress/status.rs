@@ -51,7 +51,9 @@ impl LayerStatus {
             "Pull complete" => Self::PullComplete,
             _ => {
                 let rest = text.strip_prefix("Retrying in ")?;
-                let (seconds, unit) = rest.split_once(' ')?;
+                let (seconds, rest) = rest.split_once(' ')?;
+                // layerd adds the reason, in parentheses.
+                let unit = rest.split_once(" (").map_or(rest, |(unit, _)| unit);
                 if !matches!(unit, "second" | "seconds") {
                     return None;
                 }
@@ -108,6 +110,13 @@ mod tests {
         ];
         for status in all {
             assert_eq!(LayerStatus::parse(&status.to_string()), Some(status));
+        }
+    }
+
+    #[test]
+    fn a_retry_may_give_a_reason() {
+        for text in ["Retrying in 5 seconds (connection reset (by peer))", "Retrying in 5 seconds"] {
+            assert_eq!(LayerStatus::parse(text), Some(LayerStatus::Retrying { seconds: 5 }), "{text}");
         }
     }
 

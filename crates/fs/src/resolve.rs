@@ -1,6 +1,6 @@
 //! Resolving foreign paths so that they can't leave the folder they start from.
 //!
-//! The kernel does it (`openat2`, Linux 5.6) where it can. Where it can't, or where a sandbox forbids the call, [`walk`] goes one component
+//! The kernel does it (`openat2`, Linux 5.6) where it can. Where it can't, or where a sandbox forbids the call, `walk` goes one component
 //! at a time with the same answer.
 
 use std::ffi::{CString, OsStr};

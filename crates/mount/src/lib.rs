@@ -1,7 +1,7 @@
 //! Layers stacked into one tree.
 //!
 //! Two halves. [`mount`] hands a stack of layer folders to overlayfs through the mount system calls, [`unmount`] takes it down, and
-//! [`support`] tells what this kernel can do. The module [`stack`] reads the same stack **without** mounting it, and builds the thin layer
+//! [`support()`] tells what this kernel can do. The module [`stack`] reads the same stack **without** mounting it, and builds the thin layer
 //! that says what the single layers could not.
 //!
 //! This crate owns the rules by which layers merge. It must never write into a layer, never follow a path out of one (all work inside of

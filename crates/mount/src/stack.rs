@@ -8,7 +8,7 @@
 //! (overlayfs ignores the mark there, so [`mount`](crate::mount) leaves those layers out).
 //!
 //! Layers are unpacked one by one, in any order, each into a folder of its own. Three things depend on the layers below: where a path leads
-//! whose folder is a symbolic link there ([`reroute`]), the looks of a folder that a layer only implies, and a hard link to a file of another
+//! whose folder is a symbolic link there ([`reroute()`]), the looks of a folder that a layer only implies, and a hard link to a file of another
 //! layer. [`close_gaps`] puts the latter two into one thin layer on top of them all.
 
 mod error;

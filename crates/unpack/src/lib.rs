@@ -1,6 +1,6 @@
 //! A layer's tar stream becomes a folder in overlay form.
 //!
-//! [`apply`] reads the stream once, front to back, and makes each thing as it comes, relative to handles of the folders it made before:
+//! [`apply()`] reads the stream once, front to back, and makes each thing as it comes, relative to handles of the folders it made before:
 //! everything is made, changed and removed by a single component of its path, and folders are opened where no link lies on the way. The links
 //! of a layer are followed one by one, and stay in it. Whiteouts become what overlayfs expects in their place. The folder must be the
 //! caller's own, empty and out of reach of others; it holds a whole layer only when `apply` has returned `Ok`.

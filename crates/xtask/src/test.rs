@@ -57,7 +57,7 @@ fn dependencies(shell: &Shell) -> Result<()> {
 
 fn documents(shell: &Shell) -> Result<()> {
     let _flags = shell.push_env("RUSTDOCFLAGS", "-D warnings");
-    Ok(cmd!(shell, "cargo doc --workspace --no-deps --document-private-items --locked --quiet").run()?)
+    Ok(cmd!(shell, "cargo doc --workspace --no-deps --locked --quiet --keep-going").run()?)
 }
 
 /// The unit files, with the daemon that was just built in place of the installed one.

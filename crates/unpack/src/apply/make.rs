@@ -139,9 +139,6 @@ impl<R: BufRead> Unpack<'_, R> {
     }
 
     pub(super) fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<(), UnpackError> {
-        if target.is_empty() {
-            return Err(UnpackError::refused(&entry.path, "it is a symbolic link to nothing"));
-        }
         if target.len() >= MAX_PATH {
             return Err(UnpackError::refused(&entry.path, "it is a symbolic link to more than 4095 bytes"));
         }

@@ -123,6 +123,19 @@ impl<R: BufRead> Blocks<R> {
         Ok(true)
     }
 
+    /// Goes past what fills the last block of the data, which has been read, and says whether it is zeros.
+    pub(super) fn is_padded_by_zeros(&mut self) -> Result<bool, TarError> {
+        self.remaining = std::mem::take(&mut self.padding);
+        let mut zeros = true;
+        while self.remaining > 0 {
+            let data = self.data()?;
+            zeros &= data.iter().all(|byte| *byte == 0);
+            let len = data.len();
+            self.consume(len);
+        }
+        Ok(zeros)
+    }
+
     /// Reads the source to its end.
     pub(super) fn drain(&mut self) -> Result<(), TarError> {
         loop {

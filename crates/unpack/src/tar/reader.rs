@@ -119,8 +119,8 @@ impl<R: BufRead> Reader<R> {
                             let pax = Pax::parse(&body).map_err(|reason| TarError::entry(&name, reason))?;
                             extensions.pax.replace(pax).is_some()
                         }
-                        b'L' => extensions.long_name.replace(long(body, &name)?).is_some(),
-                        _ => extensions.long_link.replace(long(body, &name)?).is_some(),
+                        b'L' => extensions.long_name.replace(self.long(body, &name)?).is_some(),
+                        _ => extensions.long_link.replace(self.long(body, &name)?).is_some(),
                     };
                     if taken {
                         return Err(TarError::entry(&name, "it has two extension headers of one kind"));
@@ -184,6 +184,17 @@ impl<R: BufRead> Reader<R> {
         Ok(body)
     }
 
+    /// The name that a GNU header holds. It ends in one NUL; of what may stand behind one, or behind a name without, readers make different
+    /// things.
+    fn long(&mut self, mut body: Vec<u8>, name: &[u8]) -> Result<Vec<u8>, TarError> {
+        if body.last() == Some(&0) {
+            body.pop();
+        } else if !self.blocks.is_padded_by_zeros()? {
+            return Err(TarError::entry(name, "its long name goes on behind its end"));
+        }
+        if body.contains(&0) { Err(TarError::entry(name, "its long name holds a NUL")) } else { Ok(body) }
+    }
+
     /// Puts an entry together from its header and what came before it.
     fn entry(&mut self, header: &Header, name: Vec<u8>, size: u64, extensions: Extensions) -> Result<Entry, TarError> {
         let Extensions { pax, long_name, long_link, .. } = extensions;
@@ -193,6 +204,10 @@ impl<R: BufRead> Reader<R> {
         let path = one_of(own, long_name, name.clone())
             .map_err(|()| TarError::entry(&name, "it has two long names that differ"))?;
         let refused = |reason: &str| TarError::entry(&path, reason);
+        // GNU tar puts the root in its place.
+        if path.is_empty() {
+            return Err(refused("it has no name"));
+        }
         let old = header.as_old();
         let typeflag = old.linkflag[0];
         let kind = match typeflag {
@@ -206,6 +221,9 @@ impl<R: BufRead> Reader<R> {
             b'1' | b'2' => {
                 let target = one_of(pax.link_path.take(), long_link, until_nul(old.linkname.to_vec()))
                     .map_err(|()| refused("it has two link targets that differ"))?;
+                if target.is_empty() {
+                    return Err(refused("it is a link to nothing"));
+                }
                 if typeflag == b'1' { Kind::HardLink(target) } else { Kind::Symlink(target) }
             }
             b'3' => device(header).map(|(major, minor)| Kind::Character { major, minor }).map_err(refused)?,
@@ -300,14 +318,6 @@ fn one_of(pax: Option<Vec<u8>>, gnu: Option<Vec<u8>>, own: Vec<u8>) -> Result<Ve
         (Some(name), _) | (None, Some(name)) => Ok(name),
         (None, None) => Ok(own),
     }
-}
-
-/// The name that a GNU header holds. It ends in one NUL; of what may stand behind another, readers make different things.
-fn long(mut body: Vec<u8>, name: &[u8]) -> Result<Vec<u8>, TarError> {
-    if body.last() == Some(&0) {
-        body.pop();
-    }
-    if body.contains(&0) { Err(TarError::entry(name, "its long name holds a NUL")) } else { Ok(body) }
 }
 
 fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {

@@ -204,6 +204,8 @@ fn compare(tar: &[u8]) -> Result<(), String> {
     match crates(tar) {
         Ok(theirs) if listed == theirs => {}
         _ if misread_by_crate(tar) => {}
+        // It knows no sums of signed bytes.
+        Err(error) if error.to_string() == "archive header checksum mismatch" => {}
         other => return Err(format!("ours: {listed:#?}\ntar crate: {other:#?}")),
     }
     if tar.is_empty() {

@@ -105,6 +105,9 @@ fn types() {
         LayerBuilder::new().entry(Entry::hard_link("l", "f").pax("size", "5")),
         "it claims to hold data, though it is no file",
     );
+    refused(LayerBuilder::new().entry(Entry::symlink("l", "")), "it is a link to nothing");
+    refused(LayerBuilder::new().entry(Entry::hard_link("l", "")), "it is a link to nothing");
+    refused(LayerBuilder::new().entry(Entry::file("", "1")), "it has no name");
     // A slash behind a file.
     for kind in [b'0', b'7'] {
         let entry = Entry::file("f/", "").type_flag(kind);
@@ -221,6 +224,10 @@ fn extension_headers() {
         refused(LayerBuilder::new().extension(kind, "name\0junk\0").entry(file()), "its long name holds a NUL");
         refused(LayerBuilder::new().extension(kind, "name\0\0").entry(file()), "its long name holds a NUL");
     }
+    let mut tar = LayerBuilder::new().extension(b'L', "name").entry(file()).tar();
+    tar[516] = b'x';
+    let error = read(&tar).unwrap_err().to_string();
+    assert!(error.ends_with("its long name goes on behind its end"), "{error}");
     for body in ["name", "name\0"] {
         assert_eq!(taken(LayerBuilder::new().extension(b'L', body).entry(file()))[0].0.path, b"name");
     }

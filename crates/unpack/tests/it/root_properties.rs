@@ -1,6 +1,7 @@
 //! What holds for every layer.
 
 use std::io::{self, BufRead, Read};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use layer_fs::Dir;
@@ -54,7 +55,7 @@ fn in_pieces(tar: &[u8], sizes: &[usize]) -> (Applied, Tree) {
 fn check_invariants(applied: &Applied, tree: &Tree) {
     let entry = |path: &[u8]| {
         let path = if path.is_empty() { b"." } else { path };
-        tree.entries.get(Path::new(std::str::from_utf8(path).unwrap()))
+        tree.entries.get(Path::new(std::ffi::OsStr::from_bytes(path)))
     };
     for (path, entry) in &tree.entries {
         let name = path.file_name().map(|name| name.as_encoded_bytes()).unwrap_or_default();

@@ -208,9 +208,9 @@ impl fmt::Display for Address {
 }
 
 impl LogFilter {
-    /// The filter itself.
+    /// The filter itself. The database tells about every page it writes; who wants that has to name it.
     pub(crate) fn filter(&self) -> EnvFilter {
-        EnvFilter::new(&self.0)
+        EnvFilter::new(format!("sled=warn,{}", self.0))
     }
 }
 

@@ -113,8 +113,21 @@ impl ImageFilter {
         self.before = Some(self.before.map_or(moment, |before| before.min(moment)));
     }
 
-    /// Whether an image is one of those.
-    pub(crate) fn takes(&self, image: &ImageSummary) -> bool {
+    /// The image, if it is one of those, with the names that it is looked for by.
+    pub(crate) fn narrow(&self, mut image: ImageSummary) -> Option<ImageSummary> {
+        if !self.takes(&image) {
+            return None;
+        }
+        if !self.references.is_empty() {
+            image.repo_tags.retain(|name| self.names(name));
+            let repositories: BTreeSet<_> = image.repo_tags.iter().filter_map(|name| repository(name)).collect();
+            let is_meant = |name: &String| repository(name).is_some_and(|name| repositories.contains(&name));
+            image.repo_digests.retain(|name| self.names(name) || is_meant(name));
+        }
+        Some(image)
+    }
+
+    fn takes(&self, image: &ImageSummary) -> bool {
         // An image that doesn't say when it was made counts as made in 1970.
         let created = image.created.unwrap_or(Timestamp::UNIX_EPOCH);
         let is_dangling = image.repo_tags.is_empty() && image.repo_digests.is_empty();
@@ -122,16 +135,23 @@ impl ImageFilter {
             && self.before.is_none_or(|before| created < before)
             && self.since.is_none_or(|since| created > since)
             && self.labels.iter().all(|label| label.holds(image.labels.as_ref()))
-            && (self.references.is_empty() || self.references.iter().any(|pattern| is_named(image, pattern)))
+            && (self.references.is_empty()
+                || image.repo_tags.iter().chain(&image.repo_digests).any(|name| self.names(name)))
+    }
+
+    /// Whether a pattern describes a name: as it is shown, or without what is behind the repository.
+    fn names(&self, name: &str) -> bool {
+        let repository = repository(name);
+        self.references.iter().any(|pattern| {
+            glob::matches(pattern, name)
+                || repository.as_ref().is_some_and(|repository| glob::matches(pattern, repository))
+        })
     }
 }
 
-/// Whether one of an image's names matches a pattern: as it is shown, or without what is behind the repository.
-fn is_named(image: &ImageSummary, pattern: &str) -> bool {
-    image.repo_tags.iter().chain(&image.repo_digests).any(|name| {
-        let repository = Reference::parse(name).map(|reference| reference.repository().familiar());
-        glob::matches(pattern, name) || repository.is_ok_and(|repository| glob::matches(pattern, &repository))
-    })
+/// The repository in a name, as docker shows it.
+fn repository(name: &str) -> Option<String> {
+    Some(Reference::parse(name).ok()?.repository().familiar())
 }
 
 /// When an image was made.
@@ -215,6 +235,19 @@ mod tests {
             assert!(!takes(&[pattern]), "{pattern}");
         }
         assert!(takes(&["nosuch", "alpine"]));
+    }
+
+    #[test]
+    fn only_the_names_that_were_looked_for_are_listed() {
+        let all = image(&["alpine:3.18", "lab.test/a/app:1", "lab.test/a/app:2"], "2024-01-01T00:00:00Z", &[]);
+        let listed = |pattern: &str| {
+            let filter = ImageFilter { references: vec![pattern.to_owned()], ..Default::default() };
+            filter.narrow(all.clone()).map(|image| (image.repo_tags, image.repo_digests.len()))
+        };
+        assert_eq!(listed("alpine"), Some((vec!["alpine:3.18".to_owned()], 0)));
+        assert_eq!(listed("*/*/app:2"), Some((vec!["lab.test/a/app:2".to_owned()], 1)));
+        assert_eq!(listed("nosuch"), None);
+        assert_eq!(ImageFilter::default().narrow(all.clone()).unwrap().repo_tags.len(), 3);
     }
 
     #[test]

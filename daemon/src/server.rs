@@ -122,6 +122,8 @@ where
     }
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        // Written as docker writes them, for scripts that look at headers by eye.
+        .title_case_headers(true)
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);

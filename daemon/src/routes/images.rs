@@ -29,7 +29,7 @@ pub(super) async fn list(
     let images = app.engine.images().await?;
     let images: Vec<_> = images
         .into_iter()
-        .filter(|image| filter.takes(image))
+        .filter_map(|image| filter.narrow(image))
         .map(|image| image_form::summary(image).at(version))
         .collect();
     Ok(answer::found(&images))

@@ -11,14 +11,20 @@ use layer_engine::MountInfo;
 use layer_oci::Platform;
 use layer_proto::{Mount, MountRequest};
 
-use super::App;
+use super::{App, MAX_BODY};
 use crate::answer;
 use crate::failure::Failure;
 use crate::params::Params;
 
 /// `POST`: mounts an image.
 pub(super) async fn mount(State(app): State<App>, body: Result<Bytes, BytesRejection>) -> Result<Response, Failure> {
-    let body = body.map_err(|rejection| Failure::new(rejection.status(), rejection.body_text()))?;
+    let body = body.map_err(|rejection| {
+        let why = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => format!("it has more than {MAX_BODY} bytes"),
+            _ => rejection.body_text(),
+        };
+        Failure::new(rejection.status(), format!("read the request: {why}"))
+    })?;
     let request = read(&body)?;
     let mounted = app.engine.mount(request).await?;
     Ok(answer::json(StatusCode::CREATED, &form(mounted)))

@@ -169,6 +169,10 @@ fn take_pieces(segments: &mut Vec<Segment>, pieces: &[GnuSparseHeader]) -> Resul
 }
 
 fn unsigned(field: &[u8]) -> Option<u64> {
+    // An empty field is zero to some readers and malformed to others.
+    if field.iter().all(|byte| matches!(byte, b' ' | 0)) {
+        return None;
+    }
     number(field).ok().and_then(|value| u64::try_from(value).ok())
 }
 

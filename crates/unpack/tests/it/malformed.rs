@@ -95,7 +95,7 @@ fn types() {
     for folder in [b'2', b'3', b'4', b'5', b'6'] {
         let entry = Entry::char_device("x", 1, 3).type_flag(folder).content("data").pax("linkpath", "y");
         refused(LayerBuilder::new().entry(entry.clone()), "it claims to hold data, though it is no file");
-        let entry = Entry::char_device("x", 1, 3).type_flag(folder).pax("size", "512");
+        let entry = Entry::char_device("x", 1, 3).type_flag(folder).pax("size", "512").pax("linkpath", "y");
         refused(LayerBuilder::new().entry(entry), "it claims to hold data, though it is no file");
     }
     // A hard link has none, whatever its header says.
@@ -345,6 +345,7 @@ fn sparse_maps() {
     refused(LayerBuilder::new().entry(old(&many[..3], 3).patch(386 + 24, [0; 12])), "its sparse map is malformed");
     refused(LayerBuilder::new().entry(old(&many[..3], 3).patch(386 + 36, [0; 12])), "its sparse map is malformed");
     refused(LayerBuilder::new().entry(old(&many[..1], 1).patch(483, [0xff; 12])), "its size is out of range");
+    refused(LayerBuilder::new().entry(old(&[], 0).patch(483, [0; 12])), "its size is out of range");
     refused(
         LayerBuilder::new().entry(old(&many[..1], 1).patch(257, "ustar\x0000")),
         "it is a sparse file without a GNU header",

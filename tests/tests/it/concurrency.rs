@@ -1,0 +1,97 @@
+//! Many clients at once.
+
+use std::fs;
+
+use layer_testkit::debian_images::stacked;
+use layer_testkit::registry::{Fault, Gate, Registry, Target};
+use rustix::process::Signal;
+
+use crate::service::{Daemon, Running, Stalled, eventually};
+
+/// How many connections to the daemon there are.
+fn connections(daemon: &Daemon) -> usize {
+    let end = format!(" {}", daemon.socket().display());
+    let table = fs::read_to_string("/proc/net/unix").unwrap();
+    // The sixth column is the state, and 03 means connected.
+    table.lines().filter(|line| line.ends_with(&end) && line.split_whitespace().nth(5) == Some("03")).count()
+}
+
+#[test]
+fn root_32_pulls_of_one_image_fetch_it_once() {
+    let (daemon, registry) = (Daemon::start(), Registry::start().unwrap());
+    let image = stacked(12, 5);
+    let name = registry.put_image("lab/shared", "1", &image);
+    let gate = Gate::new();
+    registry.fault(Target::AnyBlob, Fault::Hold(gate.clone()));
+    let pull = |_| Running::start(&mut daemon.layer_command(&["pull", "--quiet", &name]));
+    let clients: Vec<Running> = (0..32).map(pull).collect();
+    // Nothing is fetched before all are there.
+    eventually("all clients are connected", || connections(&daemon) >= clients.len());
+    gate.open();
+    for client in clients {
+        assert_eq!(client.end().ok(), name);
+    }
+    let fetched = registry.blob_gets_by_digest();
+    assert_eq!(fetched.len(), image.blobs.len());
+    assert!(fetched.values().all(|count| *count == 1), "{fetched:?}");
+    assert_eq!(daemon.list("staging"), [""; 0]);
+    let folder = daemon.layer(&["mount", &name]).ok();
+    assert_eq!(fs::read_to_string(format!("{folder}/changed")).unwrap(), "11");
+}
+
+#[test]
+fn root_a_client_that_is_killed_takes_nothing_from_the_others() {
+    let (daemon, stalled) = (Daemon::start(), Stalled::new());
+    let pull = |_| Running::start(&mut daemon.layer_command(&["pull", &stalled.name]));
+    // The first one starts the download that the others wait for.
+    let first = pull(0);
+    stalled.wait(&daemon);
+    let others: Vec<Running> = (1..4).map(pull).collect();
+    for client in &others {
+        eventually("it sees the layer that is here already", || client.stderr().contains(": "));
+    }
+    first.signal(Signal::KILL);
+    assert_eq!(first.end().code, None);
+    eventually("the daemon has seen it go", || connections(&daemon) == others.len());
+    stalled.gate.open();
+    for client in others {
+        let text = client.end().ok();
+        assert!(text.contains(&stalled.name), "{text}");
+    }
+    assert_eq!(stalled.registry.blob_gets(stalled.digest()), 1);
+}
+
+#[test]
+fn root_images_that_share_layers_are_pulled_at_once() {
+    let (daemon, registry) = (Daemon::start(), Registry::start().unwrap());
+    let names: Vec<String> = [4, 8, 12, 16]
+        .map(|count| registry.put_image(&format!("lab/stack{count}"), "1", &stacked(count, 6)))
+        .into();
+    let clients: Vec<Running> =
+        names.iter().map(|name| Running::start(&mut daemon.layer_command(&["pull", "--quiet", name]))).collect();
+    for (client, name) in clients.into_iter().zip(&names) {
+        assert_eq!(client.end().ok(), *name);
+    }
+    for layer in &stacked(16, 6).layers {
+        assert_eq!(registry.blob_gets(&layer.blob.digest), 1, "{}", layer.blob.digest);
+    }
+}
+
+#[test]
+fn root_pulls_and_removals_do_not_get_in_each_other_s_way() {
+    let (daemon, registry) = (Daemon::start(), Registry::start().unwrap());
+    let name = registry.put_image("lab/contested", "1", &stacked(6, 7));
+    for _ in 0..6 {
+        let pull = |_| Running::start(&mut daemon.layer_command(&["pull", "--quiet", &name]));
+        let pulls: Vec<Running> = (0..3).map(pull).collect();
+        let removal = Running::start(&mut daemon.layer_command(&["rmi", &name]));
+        for client in pulls {
+            client.end().ok();
+        }
+        // It came too early, or in time.
+        assert!(matches!(removal.end().code, Some(0 | 1)));
+    }
+    daemon.layer(&["pull", "--quiet", &name]).ok();
+    let folder = daemon.layer(&["mount", &name]).ok();
+    assert_eq!(fs::read_to_string(format!("{folder}/changed")).unwrap(), "5");
+}

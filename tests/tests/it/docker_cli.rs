@@ -1,0 +1,228 @@
+//! Docker's own command line, against Debian's own registry with what is installed on this machine.
+
+use layer_testkit::debian::DebianRegistry;
+use layer_testkit::debian_images;
+use layer_testkit::image::{Image, ImageBuilder};
+use layer_testkit::layer::LayerBuilder;
+use layer_testkit::registry::{Auth, Registry, TokenAuth};
+use serde_json::Value;
+
+use crate::service::Daemon;
+
+/// Twelve digits of a digest, as docker shows it.
+fn short(digest: &str) -> &str {
+    &digest["sha256:".len()..][..12]
+}
+
+fn busybox() -> (DebianRegistry, Image, String) {
+    let registry = DebianRegistry::start().unwrap();
+    let image = debian_images::busybox().unwrap();
+    let name = registry.put_image("lab/busybox", "1", &image).unwrap();
+    (registry, image, name)
+}
+
+/// What docker prints when it has pulled an image that was not here.
+fn downloaded(image: &Image, name: &str) -> String {
+    format!("Digest: {}\nStatus: Downloaded newer image for {name}\n{name}", image.digest())
+}
+
+#[test]
+fn root_a_pull_reads_as_docker_s_own() {
+    let daemon = Daemon::start();
+    let registry = DebianRegistry::start().unwrap();
+    let image = debian_images::packages(&[&["coreutils"], &["tar", "gzip"]]).unwrap();
+    let name = registry.put_image("lab/tools", "1", &image).unwrap();
+    let text = daemon.docker(&["pull", &name]).ok();
+    assert!(text.starts_with("1: Pulling from lab/tools\n"), "{text}");
+    assert!(text.ends_with(&downloaded(&image, &name)), "{text}");
+    for layer in &image.layers {
+        let id = short(&layer.blob.digest);
+        assert!(text.contains(&format!("{id}: Pulling fs layer\n")), "{text}");
+        assert!(text.contains(&format!("{id}: Download complete\n")), "{text}");
+        assert_eq!(text.matches(&format!("{id}: Pull complete\n")).count(), 1, "{text}");
+    }
+    let again = daemon.docker(&["pull", &name]).ok();
+    let digest = image.digest();
+    let begin = "1: Pulling from lab/tools\n";
+    let end = format!("Digest: {digest}\nStatus: Image is up to date for {name}\n{name}");
+    assert!(again.starts_with(begin) && again.ends_with(&end) && !again.contains("Pull complete"), "{again}");
+}
+
+#[test]
+fn root_a_quiet_pull_prints_the_name_alone() {
+    let daemon = Daemon::start();
+    let (_registry, image, name) = busybox();
+    assert_eq!(daemon.docker(&["pull", "--quiet", &name]).ok(), name);
+    let repository = name.strip_suffix(":1").unwrap();
+    let by_digest = format!("{repository}@{}", image.digest());
+    assert_eq!(daemon.docker(&["pull", "--quiet", &by_digest]).ok(), by_digest);
+}
+
+#[test]
+fn root_a_layer_of_another_image_already_exists() {
+    let daemon = Daemon::start();
+    let registry = Registry::start().unwrap();
+    let layer = |text: &str| LayerBuilder::new().file("file", text).gzip();
+    let first = ImageBuilder::new().layer(layer("shared")).build();
+    let second = ImageBuilder::new().layer(layer("shared")).layer(layer("own")).build();
+    daemon.docker(&["pull", &registry.put_image("lab/first", "1", &first)]).ok();
+    let name = registry.put_image("lab/second", "1", &second);
+    let text = daemon.docker(&["pull", &name]).ok();
+    let shared = short(&second.layers[0].blob.digest);
+    assert!(text.contains(&format!("{shared}: Already exists\n")), "{text}");
+    assert!(text.contains(&format!("{}: Pull complete\n", short(&second.layers[1].blob.digest))), "{text}");
+    assert_eq!(registry.blob_gets(&second.layers[0].blob.digest), 1);
+}
+
+#[test]
+fn root_images_are_listed_by_name() {
+    let daemon = Daemon::start();
+    let (_registry, image, name) = busybox();
+    daemon.docker(&["pull", &name]).ok();
+    let repository = name.strip_suffix(":1").unwrap();
+    let id = short(image.digest());
+    let list = daemon.docker(&["images"]).ok();
+    let rows: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows.len(), 2, "{list}");
+    assert_eq!(rows[0], ["REPOSITORY", "TAG", "IMAGE", "ID", "CREATED", "SIZE"]);
+    assert_eq!(rows[1][..3], [repository, "1", id], "{list}");
+    assert!(rows[1].last().unwrap().ends_with("MB"), "{list}");
+    let quiet = |words: &[&str]| daemon.docker(&[&["images", "--quiet"], words].concat()).ok();
+    assert_eq!(quiet(&[]), id);
+    assert_eq!(quiet(&[repository]), id);
+    assert_eq!(quiet(&[&name]), id);
+    assert_eq!(quiet(&["--filter", &format!("reference={repository}:*")]), id);
+    assert_eq!(quiet(&[&format!("{repository}:2")]), "");
+    assert_eq!(quiet(&["nothing"]), "");
+    assert_eq!(quiet(&["--no-trunc"]), image.digest());
+    let digests = daemon.docker(&["images", "--digests"]).ok();
+    assert!(digests.contains(image.digest()), "{digests}");
+}
+
+#[test]
+fn root_an_image_is_inspected() {
+    let daemon = Daemon::start();
+    let (_registry, image, name) = busybox();
+    daemon.docker(&["pull", &name]).ok();
+    let read = |text: String| -> Value { serde_json::from_str(&text).unwrap() };
+    let found = read(daemon.docker(&["image", "inspect", &name]).ok());
+    let found = &found[0];
+    let digest = image.digest();
+    assert_eq!(found["Id"], digest);
+    assert_eq!(found["RepoTags"], serde_json::json!([name]));
+    assert_eq!(found["RepoDigests"], serde_json::json!([format!("{}@{digest}", name.strip_suffix(":1").unwrap())]));
+    assert_eq!(found["Config"]["Cmd"], serde_json::json!(["sh"]));
+    assert_eq!(found["Config"]["Env"], serde_json::json!(["PATH=/bin:/usr/bin"]));
+    assert_eq!(found["Os"], "linux");
+    assert_eq!(found["Created"], "2023-11-14T22:13:20Z");
+    assert_eq!(found["RootFS"]["Layers"], serde_json::json!([image.layers[0].diff_id]));
+    // Without a word for what it is, docker asks for a container first.
+    let either = read(daemon.docker(&["inspect", short(digest)]).ok());
+    assert_eq!(either[0]["Id"], digest);
+    let missing = daemon.docker(&["image", "inspect", "nothing"]).fails(1);
+    assert!(missing.contains("No such image: nothing"), "{missing}");
+    let missing = daemon.docker(&["inspect", "nothing"]).fails(1);
+    assert!(missing.to_lowercase().contains("no such object: nothing"), "{missing}");
+}
+
+#[test]
+fn root_the_history_of_an_image() {
+    let daemon = Daemon::start();
+    let (_registry, image, name) = busybox();
+    daemon.docker(&["pull", &name]).ok();
+    let history = daemon.docker(&["history", &name]).ok();
+    let rows: Vec<&str> = history.lines().collect();
+    assert_eq!(rows.len(), 2, "{history}");
+    assert!(rows[0].starts_with("IMAGE"), "{history}");
+    assert!(rows[1].starts_with(short(image.digest())) && rows[1].contains("testkit layer 1"), "{history}");
+}
+
+#[test]
+fn root_names_come_and_go_and_the_last_takes_the_image_along() {
+    let daemon = Daemon::start();
+    let (_registry, image, name) = busybox();
+    daemon.docker(&["pull", &name]).ok();
+    daemon.docker(&["tag", &name, "mine:v1"]).ok();
+    let list = daemon.docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]).ok();
+    let mut names: Vec<&str> = list.lines().collect();
+    names.sort_unstable();
+    assert_eq!(names, [name.as_str(), "mine:v1"]);
+    assert_eq!(daemon.docker(&["rmi", "mine:v1"]).ok(), "Untagged: mine:v1");
+    let last = daemon.docker(&["rmi", &name]).ok();
+    assert!(last.contains(&format!("Untagged: {name}")), "{last}");
+    assert!(last.contains(&format!("Deleted: {}", image.digest())), "{last}");
+    assert_eq!(daemon.docker(&["images", "--quiet"]).ok(), "");
+    assert_eq!(daemon.list("layers/sha256"), [""; 0]);
+    assert_eq!(daemon.list("blobs/sha256"), [""; 0]);
+    let missing = daemon.docker(&["rmi", &name]).fails(1);
+    assert!(missing.contains(&format!("No such image: {name}")), "{missing}");
+    let missing = daemon.docker(&["tag", "nothing", "mine:v2"]).fails(1);
+    assert!(missing.contains("No such image: nothing"), "{missing}");
+}
+
+#[test]
+fn root_the_daemon_introduces_itself() {
+    let daemon = Daemon::start();
+    let version = daemon.docker(&["version", "--format", "{{.Server.Version}} {{.Server.Os}}"]).ok();
+    assert_eq!(version, format!("{} linux", env!("CARGO_PKG_VERSION")));
+    let platform = daemon.docker(&["version", "--format", "{{.Server.Platform.Name}}"]).ok();
+    assert_eq!(platform, "layerd");
+    let info = daemon.docker(&["info", "--format", "{{.Images}} {{.Containers}} {{.OSType}} {{.Driver}}"]).ok();
+    assert_eq!(info, "0 0 linux overlayfs");
+    daemon.docker(&["info"]).ok();
+    let containers = daemon.docker(&["ps", "--all", "--quiet"]).ok();
+    assert_eq!(containers, "");
+}
+
+#[test]
+fn root_what_can_not_be_pulled_is_told_in_docker_s_words() {
+    let daemon = Daemon::start();
+    let (registry, ..) = busybox();
+    let host = registry.host();
+    let missing = format!("{host}/lab/busybox:2");
+    let said = daemon.docker(&["pull", &missing]).fails(1);
+    let words = format!("Error response from daemon: failed to resolve reference \"{missing}\": {missing}: not found");
+    assert!(said.contains(&words), "{said}");
+    let said = daemon.docker(&["pull", &format!("{host}/lab/nothing:1")]).fails(1);
+    assert!(said.contains(": not found"), "{said}");
+    let said = daemon.docker(&["pull", &format!("{host}/lab/BAD:1")]).fails(1);
+    assert!(said.contains("invalid reference format: repository name (lab/BAD) must be lowercase"), "{said}");
+    assert_eq!(daemon.docker(&["images", "--quiet"]).ok(), "");
+}
+
+#[test]
+fn root_what_runs_containers_is_refused_by_name() {
+    let daemon = Daemon::start();
+    let (_registry, _, name) = busybox();
+    daemon.docker(&["pull", "--quiet", &name]).ok();
+    let ran = daemon.docker(&["create", &name]);
+    assert_ne!(ran.code, Some(0));
+    assert!(ran.stderr.contains("layerd manages images, it runs no containers"), "{}", ran.stderr);
+}
+
+#[test]
+fn root_a_registry_that_asks_for_a_token_gets_one() {
+    let daemon = Daemon::start();
+    let registry = Registry::start().unwrap();
+    registry.set_auth(Auth::Token(TokenAuth::anonymous()));
+    let image = ImageBuilder::new().layer(LayerBuilder::new().file("file", "1").gzip()).build();
+    let name = registry.put_image("lab/open", "1", &image);
+    let text = daemon.docker(&["pull", &name]).ok();
+    assert!(text.ends_with(&downloaded(&image, &name)), "{text}");
+    assert_eq!(registry.tokens_issued(), 1);
+    let such = registry.requests().into_iter().filter(|request| request.is_blob_get() || request.is_manifest());
+    assert!(such.into_iter().all(|request| request.authorized()));
+}
+
+#[test]
+fn root_a_registry_that_wants_an_account_is_told_of_as_docker_does() {
+    let daemon = Daemon::start();
+    let registry = Registry::start().unwrap();
+    registry.set_auth(Auth::Token(TokenAuth::account("user", "secret")));
+    let image = ImageBuilder::new().layer(LayerBuilder::new().file("file", "1").gzip()).build();
+    let name = registry.put_image("lab/closed", "1", &image);
+    let said = daemon.docker(&["pull", &name]).fails(1);
+    let repository = name.strip_suffix(":1").unwrap();
+    assert!(said.contains(&format!("pull access denied for {repository}")), "{said}");
+    assert!(said.contains("repository does not exist or may require 'docker login'"), "{said}");
+}

@@ -89,26 +89,8 @@ impl ListenError {
     }
 }
 
-/// Opens all sockets that are asked for. If one can't be had, none is left behind.
-pub(crate) fn open(addresses: &[Address], group: &Group, passed: &mut ListenFd) -> Result<Vec<Socket>, ListenError> {
-    let mut sockets = take(passed)?;
-    if sockets.is_empty() && addresses.contains(&Address::Passed) {
-        return Err(ListenError::NothingPassed);
-    }
-    let default = [Address::Unix(DEFAULT_SOCKET.into())];
-    let addresses = if addresses.is_empty() && sockets.is_empty() { &default } else { addresses };
-    for address in addresses {
-        let Address::Unix(path) = address else { continue };
-        // The one that systemd listens at for us is the one that the settings mean.
-        if !sockets.iter().any(|socket| socket.address == *address) {
-            sockets.push(bind(path, gid(group)?)?);
-        }
-    }
-    Ok(sockets)
-}
-
-/// Takes what systemd has passed.
-fn take(passed: &mut ListenFd) -> Result<Vec<Socket>, ListenError> {
+/// Takes the sockets that were passed. There must be some if the addresses say so.
+pub(crate) fn take(addresses: &[Address], passed: &mut ListenFd) -> Result<Vec<Socket>, ListenError> {
     let mut sockets = Vec::new();
     for number in 0..passed.len() {
         let failed = |source| ListenError::Passed { number, source };
@@ -118,6 +100,23 @@ fn take(passed: &mut ListenFd) -> Result<Vec<Socket>, ListenError> {
             None => Address::Passed,
         };
         sockets.push(Socket::new(listener, address, None).map_err(failed)?);
+    }
+    if sockets.is_empty() && addresses.contains(&Address::Passed) {
+        return Err(ListenError::NothingPassed);
+    }
+    Ok(sockets)
+}
+
+/// Opens all sockets that are asked for besides those that were passed. If one can't be had, none is left behind.
+pub(crate) fn open(addresses: &[Address], group: &Group, mut sockets: Vec<Socket>) -> Result<Vec<Socket>, ListenError> {
+    let default = [Address::Unix(DEFAULT_SOCKET.into())];
+    let addresses = if addresses.is_empty() && sockets.is_empty() { &default } else { addresses };
+    for address in addresses {
+        let Address::Unix(path) = address else { continue };
+        // The one that systemd listens at for us is the one that the settings mean.
+        if !sockets.iter().any(|socket| socket.address == *address) {
+            sockets.push(bind(path, gid(group)?)?);
+        }
     }
     Ok(sockets)
 }
@@ -243,7 +242,7 @@ mod tests {
 
     fn one(path: &Path) -> Result<Socket, ListenError> {
         let address = Address::Unix(path.to_owned());
-        open(&[address], &Group::Default("no such group"), &mut ListenFd::empty()).map(|mut sockets| sockets.remove(0))
+        open(&[address], &Group::Default("no such group"), Vec::new()).map(|mut sockets| sockets.remove(0))
     }
 
     #[test]
@@ -252,7 +251,7 @@ mod tests {
         let path = folder.path().join("run/layerd/x.sock");
         let gid = fs::metadata(folder.path()).unwrap().gid();
         let group = Group::Named(gid.to_string());
-        let sockets = open(&[Address::Unix(path.clone())], &group, &mut ListenFd::empty()).unwrap();
+        let sockets = open(&[Address::Unix(path.clone())], &group, Vec::new()).unwrap();
         let metadata = fs::symlink_metadata(&path).unwrap();
         assert_eq!((metadata.mode() & 0o7777, metadata.gid()), (0o660, gid));
         assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o7777, 0o755);
@@ -305,9 +304,9 @@ mod tests {
         assert!(matches!(one(&folder.path().join("x".repeat(120))), Err(ListenError::TooLong { .. })));
         let group = Group::Named("no such group".into());
         let path = Address::Unix(folder.path().join("x.sock"));
-        let error = open(&[path], &group, &mut ListenFd::empty()).unwrap_err();
+        let error = open(&[path], &group, Vec::new()).unwrap_err();
         assert_eq!(error.to_string(), "let group `no such group` use the socket: there is no such group");
-        let error = open(&[Address::Passed], &group, &mut ListenFd::empty()).unwrap_err();
+        let error = take(&[Address::Passed], &mut ListenFd::empty()).unwrap_err();
         assert!(matches!(error, ListenError::NothingPassed));
     }
 
@@ -318,7 +317,7 @@ mod tests {
         let second = folder.path().join("second.sock");
         fs::write(&second, "").unwrap();
         let addresses = [Address::Unix(first.clone()), Address::Unix(second)];
-        open(&addresses, &Group::Default("none"), &mut ListenFd::empty()).unwrap_err();
+        open(&addresses, &Group::Default("none"), Vec::new()).unwrap_err();
         assert!(!first.exists());
     }
 }

@@ -73,6 +73,7 @@ pub(crate) fn run(args: Args) -> Result<(), StartError> {
 
 async fn live(settings: Settings, passed: &mut ListenFd) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(StartError::Signals)?;
+    let passed = listen::take(&settings.listen, passed)?;
     let mut options = Options { root: settings.root, ..Options::default() };
     if let Some(downloads) = settings.downloads {
         options.limits.downloads_per_registry = downloads.into();

@@ -1,10 +1,13 @@
 //! What all pulls of a daemon share.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use layer_digest::BlobId;
 use layer_registry::Client;
 use layer_store::Store;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::flight::Flights;
 use crate::pull::{self, Pull, PullRequest};
@@ -35,6 +38,18 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<Store>,
     pub(crate) client: Client,
     pub(crate) flights: Flights,
+    /// The configs that are being fetched, each by one pull: whoever else wants one waits, and finds it in the store.
+    configs: Mutex<HashMap<BlobId, Arc<Semaphore>>>,
+}
+
+impl Inner {
+    /// The gate before a config that isn't in the store. Who has passed it looks into the store again.
+    pub(crate) fn config_gate(&self, id: BlobId) -> Arc<Semaphore> {
+        let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that nobody waits at now come back when they are asked for.
+        configs.retain(|_, gate| Arc::strong_count(gate) > 1);
+        Arc::clone(configs.entry(id).or_insert_with(|| Arc::new(Semaphore::new(1))))
+    }
 }
 
 impl Transfer {
@@ -45,7 +60,7 @@ impl Transfer {
     /// Outside a tokio runtime.
     pub fn new(store: Arc<Store>, client: Client, limits: Limits) -> Self {
         let flights = Flights::new(Arc::clone(&store), Handle::current(), limits);
-        Self { inner: Arc::new(Inner { store, client, flights }) }
+        Self { inner: Arc::new(Inner { store, client, flights, configs: Mutex::default() }) }
     }
 
     /// Starts to pull an image, in a task of its own. Dropping the [`Pull`] leaves it: layers that nobody else waits for are stopped, and what

@@ -20,7 +20,6 @@ use crate::path::clean;
 use crate::tar::{Entry, Kind, Reader};
 use attributes::LeftOut;
 use tree::Tree;
-use waiting::Unsettled;
 use whiteout::Marker;
 
 /// What is known of a layer once it is unpacked, beyond its files.
@@ -109,8 +108,7 @@ impl<R: BufRead> Unpack<'_, R> {
     fn finish(mut self) -> Result<Applied, UnpackError> {
         self.applied.foreign_links = self.tree.settle_links()?;
         self.tree.settle()?;
-        let implied = self.tree.waiting.iter().filter(|(_, what)| **what == Unsettled::Implied);
-        self.applied.implied_parents = implied.map(|(path, _)| path.to_vec()).collect();
+        self.applied.implied_parents = std::mem::take(&mut self.tree.waiting).into_implied();
         self.left_out.report();
         self.reader.drain().map_err(UnpackError::from)?;
         Ok(self.applied)

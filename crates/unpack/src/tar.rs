@@ -4,10 +4,12 @@
 //! which Go, GNU tar and Python agree, and refused where they don't: see docs/decisions/0002-tar-reader.md. In short:
 //!
 //! - a PAX size wins over the header's, and two sizes that differ are refused; so is data behind what is no file;
-//! - PAX and GNU records describe the next entry proper; global PAX headers are skipped, and refused in between;
+//! - PAX and GNU records describe the next entry proper, each thing once; global PAX headers are checked for their form, otherwise skipped,
+//!   and refused where they stand between a record and its entry;
 //! - all records of an entry together take at most 1 MiB, a sparse map at most 262,144 pieces;
-//! - a sparse map is in order, adds up, and lies on whole blocks, since readers differ on what follows a broken one;
-//! - numbers are range-checked where they are read.
+//! - a sparse map is in order, adds up, reaches to the end, and lies on whole blocks, since readers differ on what follows a broken one;
+//! - names and link targets aren't empty, hold no NUL, and tell a folder from a file no differently than the type does;
+//! - numbers are range-checked where they are read, and have one meaning.
 
 mod blocks;
 mod error;

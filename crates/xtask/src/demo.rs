@@ -8,51 +8,55 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use layer_testkit::debian_images;
+use layer_testkit::image::{Image, ImageBuilder};
+use layer_testkit::layer::Compression;
 use layer_testkit::registry::Registry;
 use xshell::{Shell, cmd};
 
-use crate::machine;
-
-/// How the programs are built.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Build {
-    /// As they are to be used.
-    Release,
-    /// As the tests have them already.
-    Debug,
-}
+use crate::machine::{self, Build};
 
 /// Where the demonstration keeps its files.
 const FOLDER: &str = "LAYERD_DEMO_FOLDER";
 
+/// Runs the demonstration in a mount namespace of its own, so that its mounts end with it, and removes its files however it ends. ^C ends what
+/// runs inside; then the daemon, which gets it too or is told by its parent's end, may need a moment to let go of its files.
+const SCRIPT: &str = r#"
+    trap : INT TERM HUP
+    unshare --mount -- "$0" demo-inside "$1" "$2"
+    status=$?
+    for attempt in 1 2 3 4 5 6 7 8 9 10; do
+        rm -rf "$LAYERD_DEMO_FOLDER" 2>/dev/null && exit $status
+        sleep 1
+    done
+    echo "could not remove $LAYERD_DEMO_FOLDER" >&2
+    exit 1
+"#;
+
 /// Builds the programs and shows them.
-///
-/// The showing is done by another process with a mount namespace of its own, so that its mounts end with it, and under a shell that clears its
-/// files away, however it ends.
 pub(crate) fn run(build: Build) -> Result<()> {
     let shell = Shell::new()?;
     machine::need_root(&shell)?;
     machine::need_overlay(&shell)?;
     shell.change_dir(machine::project()?);
-    let (flag, profile) = match build {
-        Build::Release => (Some("--release"), "release"),
-        Build::Debug => (None, "debug"),
-    };
     say("Building the daemon and its client");
-    cmd!(shell, "cargo build --package layerd --package layer {flag...}")
-        .run()
-        .context("build the programs; a C compiler is needed: `apt-get install gcc`")?;
-    let programs = machine::target(&shell)?.join(profile);
+    let programs = machine::build(&shell, build)?;
     let folder = tempfile::Builder::new().prefix("layerd-demo-").tempdir()?.keep();
-    let script = r#"trap : INT; unshare --mount -- "$0" demo-inside "$1" "$2"; status=$?; rm -rf "$LAYERD_DEMO_FOLDER"; exit $status"#;
     let error = Command::new("sh")
-        .args(["-c", script])
+        .args(["-c", SCRIPT])
         .arg(std::env::current_exe()?)
-        .arg(programs.join("layerd"))
-        .arg(programs.join("layer"))
+        .args([programs.layerd, programs.layer])
         .env(FOLDER, folder)
         .exec();
     Err(error).context("run `sh`")
+}
+
+/// An image of the files of some of this machine's packages, one layer each. All of them are on every Debian.
+fn image(packages: [&str; 3]) -> Result<Image> {
+    let mut image = ImageBuilder::new().platform(&debian_images::host_platform());
+    for package in packages {
+        image = image.layer(debian_images::package_layer(&[package], Compression::Gzip)?);
+    }
+    Ok(image.cmd(&["ls"]).build())
 }
 
 /// The demonstration itself.
@@ -63,13 +67,8 @@ pub(crate) fn inside(layerd: &Path, layer: &Path) -> Result<()> {
 
     say("Making two images of files of this machine, and a registry that serves them");
     let registry = Registry::start()?;
-    let base: &[&[&str]] = &[&["base-files"], &["coreutils"]];
-    let image = |top: &'static [&'static str]| {
-        let packages: Vec<&[&str]> = base.iter().copied().chain([top]).collect();
-        debian_images::packages(&packages).context("make an image of the files of installed Debian packages")
-    };
-    let first = registry.put_image("demo/tools", "1", &image(&["tar", "gzip"])?);
-    let second = registry.put_image("demo/texts", "1", &image(&["sed", "grep"])?);
+    let first = registry.put_image("demo/tools", "1", &image(["base-files", "coreutils", "tar"])?);
+    let second = registry.put_image("demo/texts", "1", &image(["base-files", "coreutils", "sed"])?);
 
     say("Starting the daemon on an empty store");
     let daemon = Daemon::start(layerd, &root, &socket, &folder.join("layerd.log"))?;
@@ -92,7 +91,7 @@ pub(crate) fn inside(layerd: &Path, layer: &Path) -> Result<()> {
     println!("$ ls -l {}", mounted.display());
     cmd!(shell, "ls -l {mounted}").quiet().run()?;
 
-    say("Pulling the second image, which shares all layers but one with the first");
+    say("Pulling the second image, which shares two of its three layers with the first");
     layer(&["pull", &second])?;
     layer(&["images"])?;
 
@@ -113,7 +112,9 @@ struct Daemon(Child);
 impl Daemon {
     fn start(program: &Path, root: &Path, socket: &Path, log: &Path) -> Result<Self> {
         println!("$ layerd --root {} --listen unix://{}", root.display(), socket.display());
-        let child = Command::new(program)
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM"])
+            .arg(program)
             .arg("--root")
             .arg(root)
             .arg("--listen")

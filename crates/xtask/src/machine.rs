@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use xshell::{Shell, cmd};
+use xshell::{Cmd, Shell, cmd};
 
 /// Fails unless it is root that runs this: images have owners and devices, and are mounted.
 pub(crate) fn need_root(shell: &Shell) -> Result<()> {
@@ -22,10 +22,8 @@ pub(crate) fn need_overlay(shell: &Shell) -> Result<()> {
     Ok(())
 }
 
-/// The programs that tests and builds call, and the Debian packages that have them.
-const PROGRAMS: [(&str, &str); 9] = [
-    ("cc", "gcc"),
-    ("docker", "docker.io"),
+/// The programs that tests call, and the Debian packages that have them. Docker's client comes by a way of its own.
+const PROGRAMS: [(&str, &str); 7] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("busybox", "busybox-static"),
@@ -35,23 +33,42 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("systemd-socket-activate", "systemd"),
 ];
 
-/// Installs the packages whose programs are missing.
+/// Installs the programs that are missing.
 pub(crate) fn install_programs(shell: &Shell) -> Result<()> {
-    let missing: Vec<&str> =
+    let mut missing: Vec<&str> =
         PROGRAMS.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect();
-    if missing.is_empty() {
+    missing.dedup();
+    let lacks_docker = find("docker").is_none();
+    if missing.is_empty() && !lacks_docker {
         return Ok(());
     }
-    println!("installing {}", missing.join(" "));
-    let advice = || format!("install these Debian packages, and run this again: {}", missing.join(" "));
-    let packages = &missing;
+    let docker = if lacks_docker { &["docker (of docker.io)"][..] } else { &[] };
+    let list = [&missing, docker].concat().join(", ");
+    println!("missing, and installed now: {list}");
+    let advice = || format!("install from Debian, and run this again: {list}");
     let _environment = shell.push_env("DEBIAN_FRONTEND", "noninteractive");
     cmd!(shell, "apt-get update -qq").run().with_context(advice)?;
-    cmd!(shell, "apt-get install -qq -y --no-install-recommends {packages...}").run().with_context(advice)?;
-    for (program, package) in PROGRAMS {
-        ensure!(find(program).is_some(), "package `{package}` is installed, and there is still no `{program}`");
+    if !missing.is_empty() {
+        let packages = &missing;
+        cmd!(shell, "apt-get install -qq -y --no-install-recommends {packages...}").run().with_context(advice)?;
+    }
+    if lacks_docker {
+        install_docker(shell).with_context(advice)?;
+    }
+    for program in PROGRAMS.iter().map(|(program, _)| *program).chain(["docker"]) {
+        ensure!(find(program).is_some(), "all packages are installed, and there is still no `{program}`");
     }
     Ok(())
+}
+
+/// Installs docker's client alone. Its package has a daemon as well, which would start at once and change this machine's network.
+fn install_docker(shell: &Shell) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let _folder = shell.push_dir(folder.path());
+    cmd!(shell, "apt-get download -qq docker.io").run()?;
+    let packages = shell.read_dir(".")?;
+    cmd!(shell, "dpkg-deb --extract {packages...} content").run()?;
+    Ok(cmd!(shell, "install -D content/usr/bin/docker /usr/local/bin/docker").run()?)
 }
 
 /// Installs a tool of cargo's from source if it isn't there.
@@ -60,8 +77,9 @@ pub(crate) fn install_tool(shell: &Shell, tool: &str) -> Result<()> {
         return Ok(());
     }
     let package = format!("cargo-{tool}");
-    println!("installing {package}");
-    // Without optimisation: it is built far more often than its speed is noticed.
+    println!("missing, and installed now: {package}");
+    // Without optimisation and debug information: building it takes far longer than it ever runs.
+    let _environment = shell.push_env("CARGO_PROFILE_DEV_DEBUG", "0");
     cmd!(shell, "cargo install --quiet --locked --debug {package}")
         .run()
         .with_context(|| format!("install `{package}`"))
@@ -74,16 +92,47 @@ fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&folders).chain(usual).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
+/// A call of cargo as if by hand. What cargo says of this program in its environment would make build scripts run again that look at it, and
+/// half of the project would be built anew each time.
+pub(crate) fn as_by_hand(cargo: Cmd<'_>) -> Cmd<'_> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let about_us = names.filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    });
+    about_us.fold(cargo, Cmd::env_remove)
+}
+
 /// The root of the project.
 pub(crate) fn project() -> Result<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     Ok(own.ancestors().nth(2).context("the project has a root")?.to_owned())
 }
 
-/// Where cargo puts what it builds.
-pub(crate) fn target(shell: &Shell) -> Result<PathBuf> {
-    let json = cmd!(shell, "cargo metadata --format-version 1 --no-deps --offline").quiet().read()?;
-    let (_, rest) = json.split_once("\"target_directory\":\"").context("cargo tells where it builds")?;
-    let (path, _) = rest.split_once('"').context("cargo tells where it builds")?;
-    Ok(path.into())
+/// How programs are built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// As they are to be used.
+    Release,
+    /// As the tests have them already.
+    Debug,
+}
+
+/// The programs that the project is about.
+pub(crate) struct Programs {
+    pub(crate) layerd: PathBuf,
+    pub(crate) layer: PathBuf,
+}
+
+/// Builds the daemon and its client: always both and nothing else, since cargo builds dependencies anew for another choice.
+pub(crate) fn build(shell: &Shell, build: Build) -> Result<Programs> {
+    let (flag, profile) = match build {
+        Build::Release => (Some("--release"), "release"),
+        Build::Debug => (None, "debug"),
+    };
+    as_by_hand(cmd!(shell, "cargo build --locked --package layerd --package layer {flag...}")).run()?;
+    // Cargo runs this program from `debug`, a folder beside those of the other profiles, wherever it has been told to build.
+    let own = std::env::current_exe()?;
+    let folder = own.ancestors().nth(2).context("this program lies where cargo has built it")?.join(profile);
+    Ok(Programs { layerd: folder.join("layerd"), layer: folder.join("layer") })
 }

@@ -15,8 +15,8 @@ const USAGE: &str = "usage: cargo xtask demo [--debug] | cargo xtask test";
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["demo"] => demo::run(demo::Build::Release),
-        ["demo", "--debug"] => demo::run(demo::Build::Debug),
+        ["demo"] => demo::run(machine::Build::Release),
+        ["demo", "--debug"] => demo::run(machine::Build::Debug),
         ["demo-inside", layerd, layer] => demo::inside(layerd.as_ref(), layer.as_ref()),
         ["test"] => test::run(),
         _ => bail!(USAGE),

@@ -102,7 +102,8 @@ fn root_after_a_crash_nothing_is_half_done_and_the_pull_goes_on() {
     assert!(daemon.log().contains("replacing the socket of a daemon that is gone"), "{}", daemon.log());
     assert_eq!(daemon.layer(&["images", "--all", "--quiet"]).ok(), "");
     assert_eq!(daemon.list("staging"), [""; 0]);
-    let index: Value = serde_json::from_slice(&fs::read(daemon.root().join("index.json")).unwrap_or(b"{}".to_vec())).unwrap();
+    let index: Value =
+        serde_json::from_slice(&fs::read(daemon.root().join("index.json")).unwrap_or(b"{}".to_vec())).unwrap();
     assert!(index["manifests"].as_array().is_none_or(Vec::is_empty), "{index}");
     daemon.layer(&["pull", "--quiet", &stalled.name]).ok();
     let from = stalled.resumed_at().expect("the layer was asked for from where it broke off");
@@ -141,7 +142,10 @@ fn root_images_are_there_after_a_restart() {
 
 #[test]
 fn root_a_socket_that_systemd_listens_at_is_served() {
-    assert!(Path::new(SOCKET_ACTIVATE).exists(), "`{SOCKET_ACTIVATE}` is missing: install the Debian package `systemd`");
+    assert!(
+        Path::new(SOCKET_ACTIVATE).exists(),
+        "`{SOCKET_ACTIVATE}` is missing: install the Debian package `systemd`"
+    );
     let daemon = Daemon::prepare();
     let layerd = daemon.layerd();
     let mut command = Command::new(SOCKET_ACTIVATE);
@@ -172,7 +176,7 @@ fn root_the_service_manager_is_told_of_start_and_end() {
     let path = daemon.path("notify.sock");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let mut hear = |word: &str| {
+    let hear = |word: &str| {
         let mut bytes = [0; 4096];
         loop {
             let length = manager.recv(&mut bytes).unwrap_or_else(|error| panic!("no {word}: {error}"));

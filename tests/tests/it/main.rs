@@ -2,9 +2,22 @@
 //!
 //! What is named `root_…` mounts or makes files of other owners, and needs root.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should end where it stands")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on should end where it stands, and tell why"
+)]
 
+mod api;
+mod client;
+mod concurrency;
+mod docker_cli;
 mod layering;
+mod lifecycle;
+mod memory;
+mod service;
+mod skopeo;
+mod trees;
 
 /// A test in a file that nobody lists would never run.
 #[test]

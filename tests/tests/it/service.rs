@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -57,13 +58,14 @@ fn program(name: &str) -> PathBuf {
 fn build() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.ancestors().nth(2).unwrap().to_owned();
-    // Tests of one run wait here for the first of them.
-    let marker = Path::new(env!("CARGO_TARGET_TMPDIR")).join("built");
-    let lock = File::options().create(true).append(true).open(marker.with_extension("lock")).unwrap();
-    lock.lock().unwrap();
+    let lock = Path::new(env!("CARGO_TARGET_TMPDIR")).join("built");
+    let mut built = File::options().create(true).read(true).append(true).open(lock).unwrap();
+    // Tests of one run wait here for the first of them, which leaves the name of the run.
+    built.lock().unwrap();
+    let mut runs = String::new();
+    built.read_to_string(&mut runs).unwrap();
     let run = std::env::var("NEXTEST_RUN_ID").unwrap_or_default();
-    let is_built = !run.is_empty() && fs::read_to_string(&marker).is_ok_and(|text| text == run);
-    if !is_built {
+    if run.is_empty() || !runs.lines().any(|line| line == run) {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--package", "layerd", "--package", "layer"]);
         if folder.ends_with("release") {
@@ -71,7 +73,7 @@ fn build() -> PathBuf {
         }
         let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
         assert!(status.success(), "the programs under test can't be built");
-        fs::write(&marker, run).unwrap();
+        writeln!(built, "{run}").unwrap();
     }
     folder
 }

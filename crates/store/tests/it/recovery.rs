@@ -93,3 +93,17 @@ fn root_nobody_else_gets_into_the_store() {
     let list = Command::new("ls").arg(&root).uid(65534).gid(65534).output().unwrap();
     assert!(!list.status.success(), "nobody could list the store");
 }
+
+#[test]
+fn root_a_damaged_document_is_replaced_by_one_that_is_right() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = open(tmp.path());
+    let bytes = b"a document";
+    let id = BlobId(layer_digest::Digest::sha256(bytes));
+    store.put_blob(id, bytes).unwrap();
+    let path = tmp.path().join("blobs/sha256").join(id.0.hex());
+    fs::write(&path, b"a d0cument").unwrap();
+    assert!(store.read_blob(id, 100).is_err());
+    store.put_blob(id, bytes).unwrap();
+    assert_eq!(store.read_blob(id, 100).unwrap(), bytes);
+}

@@ -1,5 +1,7 @@
 //! From a name to the documents of one platform's image.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use layer_digest::{BlobId, Digest};
 use layer_oci::{Descriptor, Document, ImageConfig, Manifest, Platform};
@@ -42,7 +44,7 @@ struct Fetched {
 
 /// Resolves the name of a request. Documents that the store has are not fetched again.
 pub(super) async fn resolve(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     client: &RepositoryClient,
     request: &PullRequest,
 ) -> Result<Resolved, PullCause> {
@@ -89,7 +91,7 @@ pub(super) async fn resolve(
 }
 
 struct Resolver<'a> {
-    inner: &'a Inner,
+    inner: &'a Arc<Inner>,
     client: &'a RepositoryClient,
     reference: &'a Reference,
 }
@@ -124,16 +126,32 @@ impl Resolver<'_> {
         Ok(fetched)
     }
 
+    /// The config of an image, fetched once for all who want it at the same time.
     async fn config(&self, descriptor: &Descriptor) -> Result<Bytes, PullCause> {
-        let (digest, size) = (descriptor.digest, descriptor.size);
-        match self.inner.store.read_blob(BlobId(digest), MAX_CONFIG) {
+        if let Some(bytes) = self.stored_config(descriptor)? {
+            return Ok(bytes);
+        }
+        let id = BlobId(descriptor.digest);
+        let gate = self.inner.config_gate(id);
+        // Nobody closes a gate.
+        let _passed = gate.acquire().await.ok();
+        if let Some(bytes) = self.stored_config(descriptor)? {
+            return Ok(bytes);
+        }
+        let bytes = self.client.small_blob(&descriptor.digest, descriptor.size, MAX_CONFIG).await?;
+        let (shared, kept) = (Arc::clone(self.inner), bytes.clone());
+        let keep = tokio::task::spawn_blocking(move || shared.store.put_blob(id, &kept));
+        keep.await.map_err(|error| PullCause::Task(error.into()))??;
+        Ok(bytes)
+    }
+
+    fn stored_config(&self, descriptor: &Descriptor) -> Result<Option<Bytes>, PullCause> {
+        match self.inner.store.read_blob(BlobId(descriptor.digest), MAX_CONFIG) {
             Ok(bytes) => {
                 self.check_size(descriptor, bytes.len() as u64)?;
-                Ok(bytes.into())
+                Ok(Some(bytes.into()))
             }
-            Err(StoreError::NoBlob(_) | StoreError::Damaged(_)) => {
-                Ok(self.client.small_blob(&digest, size, MAX_CONFIG).await?)
-            }
+            Err(StoreError::NoBlob(_) | StoreError::Damaged(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

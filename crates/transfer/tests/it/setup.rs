@@ -6,7 +6,7 @@ use std::time::Duration;
 use layer_oci::Platform;
 use layer_reference::Reference;
 use layer_registry::{Client, Options, RetryPolicy};
-use layer_store::Store;
+use layer_store::{OpenError, Store};
 use layer_testkit::image::{Image, ImageBuilder};
 use layer_testkit::layer::{Compression, Layer, LayerBuilder, noise};
 use layer_testkit::registry::Registry;
@@ -50,13 +50,15 @@ impl Setup {
     pub(crate) async fn restart(self) -> Self {
         let Self { registry, store, transfer, folder } = self;
         transfer.shutdown().await;
-        let held = Arc::downgrade(&store);
         drop((transfer, store));
         // Tasks that were left a moment ago still let go of it.
-        while held.strong_count() > 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let store = loop {
+            match Store::open(folder.path()) {
+                Ok(store) => break Arc::new(store),
+                Err(OpenError::Locked { .. }) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        };
         let transfer = Transfer::new(Arc::clone(&store), Client::new(quick()).unwrap(), Limits::default());
         Self { registry, store, transfer, folder }
     }

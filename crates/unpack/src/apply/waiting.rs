@@ -68,6 +68,12 @@ impl Waiting {
         }
     }
 
+    /// The folders that no entry has named, in order.
+    pub(super) fn into_implied(self) -> Vec<Vec<u8>> {
+        let implied = self.names.into_iter().filter(|(_, what)| *what == Unsettled::Implied);
+        implied.map(|(path, _)| path).collect()
+    }
+
     /// All names, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Unsettled)> {
         self.names.iter().map(|(path, what)| (path.as_slice(), what))

@@ -15,6 +15,7 @@ mod root_marks;
 mod root_names;
 mod root_properties;
 mod root_types;
+mod root_writers;
 mod sandbox;
 mod strategy;
 

@@ -18,18 +18,13 @@ use crate::machine::{self, Build};
 /// Where the demonstration keeps its files.
 const FOLDER: &str = "LAYERD_DEMO_FOLDER";
 
-/// Runs the demonstration in a mount namespace of its own, so that its mounts end with it, and removes its files however it ends. ^C ends what
-/// runs inside; then the daemon, which gets it too or is told by its parent's end, may need a moment to let go of its files.
+/// Runs the demonstration in a mount namespace of its own, so that its mounts end with it, and removes its files however it ends. All processes
+/// inside inherit the lock on the folder: it is free when the last one has gone, be it the daemon that still tidies up after ^C.
 const SCRIPT: &str = r#"
     trap : INT TERM HUP
-    unshare --mount -- "$0" demo-inside "$1" "$2"
+    flock "$LAYERD_DEMO_FOLDER" unshare --mount -- "$0" demo-inside "$1" "$2"
     status=$?
-    for attempt in 1 2 3 4 5 6 7 8 9 10; do
-        rm -rf "$LAYERD_DEMO_FOLDER" 2>/dev/null && exit $status
-        sleep 1
-    done
-    echo "could not remove $LAYERD_DEMO_FOLDER" >&2
-    exit 1
+    flock "$LAYERD_DEMO_FOLDER" rm -rf "$LAYERD_DEMO_FOLDER" && exit $status
 "#;
 
 /// Builds the programs and shows them.

@@ -31,8 +31,9 @@ fn root_32_pulls_of_one_image_fetch_it_once() {
     for client in clients {
         assert_eq!(client.end().ok(), name);
     }
-    for layer in &image.layers {
-        assert_eq!(registry.blob_gets(&layer.blob.digest), 1, "{}", layer.blob.digest);
+    // Its config as well.
+    for blob in &image.blobs {
+        assert_eq!(registry.blob_gets(&blob.digest), 1, "{}", blob.digest);
     }
     assert_eq!(daemon.list("staging"), [""; 0]);
     let folder = daemon.layer(&["mount", &name]).ok();

@@ -5,7 +5,7 @@ use std::io::{BufRead, ErrorKind};
 use tokio_tar::Header;
 
 use super::TarError;
-use super::field::octal;
+use super::field::{number, octal};
 
 pub(super) const BLOCK: usize = 512;
 
@@ -200,6 +200,24 @@ fn check_format(header: &mut Header) -> Result<(), &'static str> {
         header.as_mut_bytes()[VERSION].copy_from_slice(b"00");
     } else if bytes[257..262] == *b"ustar" && header.as_gnu().is_none() {
         return Err("its format is neither POSIX nor GNU");
+    }
+    Ok(())
+}
+
+/// Refuses headers in which a number is malformed, also one that nobody asks for: Go refuses them all.
+pub(super) fn check_numbers(header: &Header) -> Result<(), &'static str> {
+    let old = header.as_old();
+    let devices: [&[u8]; 2] = match (header.as_ustar(), header.as_gnu()) {
+        (Some(ustar), _) => [&ustar.dev_major, &ustar.dev_minor],
+        (_, Some(gnu)) => [&gnu.dev_major, &gnu.dev_minor],
+        (None, None) => [&[], &[]],
+    };
+    // Some programs once wrote names where GNU has times, and Go takes them for that.
+    let times: [&[u8]; 2] = header.as_gnu().map_or([&[], &[]], |gnu| [&gnu.atime, &gnu.ctime]);
+    let fields = [&old.mode[..], &old.uid, &old.gid, &old.size, &old.mtime].into_iter().chain(devices);
+    let fields = fields.chain(times.into_iter().filter(|time| time.first() != Some(&0)));
+    for field in fields {
+        number(field)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::io::BufRead;
 
 use tokio_tar::Header;
 
-use super::blocks::{BLOCK, Blocks};
+use super::blocks::{BLOCK, Blocks, check_numbers};
 use super::field::number;
 use super::pax::Pax;
 use super::sparse::Segment;
@@ -104,6 +104,7 @@ impl<R: BufRead> Reader<R> {
                 return Ok(None);
             };
             let name = header.path_bytes().into_owned();
+            check_numbers(&header).map_err(|reason| TarError::entry(&name, reason))?;
             let typeflag = header.as_old().linkflag[0];
             let size = number(&header.as_old().size)
                 .and_then(|size| u64::try_from(size).map_err(|_| "its size is negative"))
@@ -304,7 +305,7 @@ fn device(header: &Header) -> Result<(u32, u32), &'static str> {
 }
 
 /// The number of an owner or a group. The last one of 32 bits means "leave as it is" to the kernel, and is nobody's. What stands in the header
-/// must be a number even where a record is there in its stead.
+/// must be one even where a record is there in its stead.
 fn id(pax: Option<u64>, field: &[u8]) -> Option<u32> {
     let own = number(field).ok().and_then(|value| u32::try_from(value).ok())?;
     let value = pax.map_or(Some(own), |value| u32::try_from(value).ok())?;

@@ -47,20 +47,22 @@ fn file() -> Entry {
 fn headers() {
     refused(LayerBuilder::new().entry(file().bad_checksum()), "its checksum is wrong");
     refused(LayerBuilder::new().raw([b'x'; 512]), "its checksum is no number");
-    refused(LayerBuilder::new().entry(file().patch(148 - 24, "9")), "a number in its header is malformed");
-    for (offset, what) in [(100, "0o7"), (136, "1x")] {
-        refused(LayerBuilder::new().entry(file().patch(offset, what)), "a number in its header is malformed");
+    // Each number, needed or not, with a record in its stead or not, in an entry or in front of one.
+    for (offset, key) in
+        [(100, "comment"), (108, "uid"), (116, "gid"), (124, "size"), (136, "mtime"), (329, "x"), (337, "x")]
+    {
+        for junk in ["9", "1x", "0o7", "\09"] {
+            let reason = "a number in its header is malformed";
+            refused(LayerBuilder::new().entry(file().patch(offset, junk)), reason);
+            refused(LayerBuilder::new().entry(file().pax(key, "5").patch(offset, junk)), reason);
+            refused(LayerBuilder::new().entry(file().gnu().patch(offset, junk)), reason);
+            let extension = Entry::file("x", "5 a=\n").type_flag(b'x').patch(offset, junk);
+            refused(LayerBuilder::new().entry(extension).entry(file()), reason);
+        }
     }
-    refused(LayerBuilder::new().entry(file().patch(108, "z")), "its owner is no number from 0 to 4294967294");
-    refused(LayerBuilder::new().entry(file().patch(116, "z")), "its group is no number from 0 to 4294967294");
-    for (offset, key) in [(108, "uid"), (116, "gid"), (136, "mtime")] {
-        let error = LayerBuilder::new().entry(file().patch(offset, "z").pax(key, "1"));
-        let reason = match key {
-            "uid" => "its owner is no number from 0 to 4294967294",
-            "gid" => "its group is no number from 0 to 4294967294",
-            _ => "a number in its header is malformed",
-        };
-        refused(error, reason);
+    for offset in [345, 357] {
+        refused(LayerBuilder::new().entry(file().gnu().patch(offset, "prefix")), "a number in its header is malformed");
+        taken(LayerBuilder::new().entry(file().gnu().patch(offset, "14524770000\0")));
     }
     refused(LayerBuilder::new().entry(file().size_field(-1)), "its size is negative");
     refused(LayerBuilder::new().entry(file().size_field(1 << 64)), "a number in its header is out of range");

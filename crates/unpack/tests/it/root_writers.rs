@@ -95,7 +95,7 @@ fn every_format_of_gnu_tar() {
 
 #[test]
 fn folders_of_this_machine() {
-    for path in ["/etc", "/usr/share/doc/tar", "/var/lib/dpkg/info", "/dev"] {
+    for path in ["/etc", "/dev"] {
         if !Path::new(path).exists() {
             continue;
         }

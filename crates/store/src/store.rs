@@ -61,7 +61,9 @@ impl Store {
         let (blobs, layers) = (folder("blobs")?, folder("layers")?);
         for (dir, name) in [(&blobs, "blobs"), (&layers, "layers")] {
             for algorithm in ["sha256", "sha512"] {
-                dir.ensure_dir(algorithm, PRIVATE).map_err(io("open", path.join(name).join(algorithm)))?;
+                let place = path.join(name).join(algorithm);
+                let dir = dir.ensure_dir(algorithm, PRIVATE).map_err(io("open", place.clone()))?;
+                clear_temporary(&dir).map_err(io("clear", place))?;
             }
         }
         let (ingest, staging) = (folder("ingest")?, folder("staging")?);

@@ -22,10 +22,12 @@ fn root_what_was_half_done_is_cleared_and_partials_are_kept() {
     fs::create_dir_all(tmp.path().join("staging/7/fs/deep/er")).unwrap();
     fs::write(tmp.path().join("staging/7/fs/deep/file"), "x").unwrap();
     fs::write(tmp.path().join(".index.json.3.tmp"), "half").unwrap();
+    fs::write(tmp.path().join("blobs/sha256/.0123.4.tmp"), "half").unwrap();
 
     let store = open(tmp.path());
     assert_eq!(fs::read_dir(tmp.path().join("staging")).unwrap().count(), 0);
     assert!(!tmp.path().join(".index.json.3.tmp").exists());
+    assert!(!tmp.path().join("blobs/sha256/.0123.4.tmp").exists());
     assert_eq!(store.partial_size(id).unwrap(), 6);
     assert_eq!(store.names()[0].target, image);
 }

@@ -212,7 +212,10 @@ impl<R: BufRead> Reader<R> {
         let old = header.as_old();
         let typeflag = old.linkflag[0];
         let kind = match typeflag {
-            // Programs older than POSIX wrote folders as files whose name ends in a slash.
+            // Programs older than POSIX wrote folders as files whose name ends in a slash. Which of two names counts, readers can't agree on.
+            0 if path.ends_with(b"/") != name.ends_with(b"/") => {
+                return Err(refused("it is a file by one of its names and a folder by the other"));
+            }
             0 if path.ends_with(b"/") => Kind::Folder,
             b'0' | b'7' | b'S' if path.ends_with(b"/") => {
                 return Err(refused("it is a file by its type and a folder by its name"));

@@ -107,6 +107,10 @@ fn types() {
         LayerBuilder::new().entry(Entry::hard_link("l", "f").pax("size", "5")),
         "it claims to hold data, though it is no file",
     );
+    for (own, record) in [("f", "g/"), ("f/", "g")] {
+        let entry = Entry::file(own, "").type_flag(0).pax("path", record);
+        refused(LayerBuilder::new().entry(entry), "it is a file by one of its names and a folder by the other");
+    }
     refused(LayerBuilder::new().entry(Entry::symlink("l", "")), "it is a link to nothing");
     refused(LayerBuilder::new().entry(Entry::hard_link("l", "")), "it is a link to nothing");
     refused(LayerBuilder::new().entry(Entry::file("", "1")), "it has no name");

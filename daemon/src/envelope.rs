@@ -3,12 +3,13 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::header::{CONTENT_TYPE, SERVER};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, SERVER};
 use http::{HeaderValue, Method, StatusCode, Uri};
 use hyper::body::Incoming;
 use layer_proto::{ApiVersion, ping};
@@ -16,6 +17,11 @@ use tracing::Instrument as _;
 
 use crate::answer;
 use crate::failure::{self, Failure, Unrouted};
+
+/// Up to this length a body is read before its request is answered.
+const SHORT_BODY: usize = 4 << 20;
+/// How long that may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The header with the ID that the log knows a request by.
 const REQUEST_ID: &str = "X-Request-Id";
@@ -52,10 +58,11 @@ fn split_version(path: &str) -> Option<(&str, &str)> {
 }
 
 /// Handles a request in a span of its own, and gives its answer what all answers have.
-pub(crate) async fn handle(mut request: Request, next: Next) -> Response {
+pub(crate) async fn handle(request: Request, next: Next) -> Response {
     let id = next_id();
     let span = tracing::info_span!("request", id, method = %request.method(), path = request.uri().path());
     async move {
+        let mut request = whole(request).await;
         let is_routed = request.extensions().get::<MatchedPath>().is_some();
         let response = if !is_routed || (request.method() == Method::HEAD && request.uri().path() != "/_ping") {
             failure::page_not_found()
@@ -72,6 +79,20 @@ pub(crate) async fn handle(mut request: Request, next: Next) -> Response {
     }
     .instrument(span)
     .await
+}
+
+/// Reads a short body before anything is answered. An answer to a request that is still being sent breaks the connection under the client, which
+/// then tells of that and not of what was answered.
+async fn whole(request: Request) -> Request {
+    let len = request.headers().get(CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse::<usize>().ok());
+    if !len.is_some_and(|len| (1..=SHORT_BODY).contains(&len)) {
+        return request;
+    }
+    let (parts, body) = request.into_parts();
+    // A client that breaks off, or takes its time, gets the answer to a request without a body; it hardly hears it.
+    let read = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, SHORT_BODY)).await;
+    let body = read.ok().and_then(Result::ok).map_or_else(Body::empty, Body::from);
+    Request::from_parts(parts, body)
 }
 
 /// The version to answer in, or why there is none. Newer ones than ours are answered in ours, up to a point.

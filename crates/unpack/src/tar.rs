@@ -1,7 +1,8 @@
 //! The tar reader: a stream of bytes becomes a stream of entries.
 //!
 //! The block layout comes from tokio-tar's header types. The walk over the blocks is our own, because a layer must be read the one way on
-//! which Go, GNU tar and Python agree, and refused where they don't: see docs/decisions/0002-tar-reader.md. In short:
+//! which GNU tar and Go, in which the other engines are written, agree, and refused where they don't: see
+//! docs/decisions/0002-tar-reader.md. In short:
 //!
 //! - a PAX size wins over the header's, and two sizes that differ are refused; so is data behind what is no file;
 //! - PAX and GNU records describe the next entry proper, each thing once; global PAX headers are checked for their form, otherwise skipped,

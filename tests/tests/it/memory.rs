@@ -51,6 +51,6 @@ fn root_a_pull_of_large_layers_takes_little_memory() {
         program >> 10
     );
     println!("{told}");
-    // The pages of the program's file are not the pull's, and a debug build has three times those of a release build.
+    // The pages of the program's file are not the pull's.
     assert!(peak.saturating_sub(program) < LIMIT, "{told}");
 }

@@ -201,20 +201,6 @@ fn misread_by_crate(tar: &[u8]) -> bool {
 /// Says how the readers differ on a tar that ours takes.
 fn compare(tar: &[u8]) -> Result<(), String> {
     let Ok(listed) = ours(tar) else { return Ok(()) };
-    if let Ok(dump) = std::env::var("DUMP") {
-        static N: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let n = N.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let base = format!("{dump}/{}-{n}", std::process::id());
-        std::fs::write(format!("{base}.tar"), tar).unwrap();
-        let text: String = listed
-            .iter()
-            .map(|e| {
-                format!("{} {} {} {}/{} {}\n", e.kind, hex(&e.path.0), e.size, e.owner.0, e.owner.1, hex(&e.link.0))
-            })
-            .collect();
-        std::fs::write(format!("{base}.ours"), text).unwrap();
-        return Ok(());
-    }
     match crates(tar) {
         Ok(theirs) if listed == theirs => {}
         _ if misread_by_crate(tar) => {}
@@ -315,8 +301,4 @@ proptest! {
             prop_assert!(false, "{}", difference);
         }
     }
-}
-
-fn hex(b: &[u8]) -> String {
-    b.iter().map(|b| format!("{b:02x}")).collect()
 }

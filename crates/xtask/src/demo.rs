@@ -15,16 +15,21 @@ use xshell::{Shell, cmd};
 
 use crate::machine::{self, Build};
 
+/// How long the daemon may take to answer. It takes milliseconds, but for the first sync of its files the disk may have to write all that the
+/// machine has left to be written; what takes longer than this hangs.
+const START_LIMIT: Duration = Duration::from_secs(180);
+
 /// Where the demonstration keeps its files.
 const FOLDER: &str = "LAYERD_DEMO_FOLDER";
 
 /// Runs the demonstration in a mount namespace of its own, so that its mounts end with it, and removes its files however it ends. All processes
-/// inside inherit the lock on the folder: it is free when the last one has gone, be it the daemon that still tidies up after ^C.
+/// inside inherit the lock: it is free when the last one has gone, be it the daemon that still tidies up after ^C.
 const SCRIPT: &str = r#"
     trap : INT TERM HUP
-    flock "$LAYERD_DEMO_FOLDER" unshare --mount -- "$0" demo-inside "$1" "$2"
+    flock "$LAYERD_DEMO_FOLDER/lock" unshare --mount -- "$0" demo-inside "$1" "$2"
     status=$?
-    flock "$LAYERD_DEMO_FOLDER" rm -rf "$LAYERD_DEMO_FOLDER" && exit $status
+    trap "" INT TERM HUP
+    flock "$LAYERD_DEMO_FOLDER/lock" rm -rf "$LAYERD_DEMO_FOLDER" && exit $status
 "#;
 
 /// Builds the programs and shows them.
@@ -123,7 +128,11 @@ impl Daemon {
             if let Some(status) = daemon.0.try_wait()? {
                 bail!("the daemon ended with {status}: {}", std::fs::read_to_string(log)?.trim());
             }
-            ensure!(begun.elapsed() < Duration::from_secs(30), "the daemon doesn't answer within 30 seconds");
+            ensure!(
+                begun.elapsed() < START_LIMIT,
+                "the daemon doesn't answer within {START_LIMIT:?}: {}",
+                std::fs::read_to_string(log)?.trim()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(daemon)

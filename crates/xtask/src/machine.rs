@@ -92,6 +92,12 @@ fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&folders).chain(usual).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
+/// Has the disk take all that was written. A build writes gigabytes, and the first program after it that syncs a file of a hundred bytes would
+/// have to wait for them.
+pub(crate) fn settle(shell: &Shell) -> Result<()> {
+    Ok(cmd!(shell, "sync").quiet().run()?)
+}
+
 /// A call of cargo as if by hand. What cargo says of this program in its environment would make build scripts run again that look at it, and
 /// half of the project would be built anew each time.
 pub(crate) fn as_by_hand(cargo: Cmd<'_>) -> Cmd<'_> {
@@ -131,6 +137,7 @@ pub(crate) fn build(shell: &Shell, build: Build) -> Result<Programs> {
         Build::Debug => (None, "debug"),
     };
     as_by_hand(cmd!(shell, "cargo build --locked --package layerd --package layer {flag...}")).run()?;
+    settle(shell)?;
     // Cargo runs this program from `debug`, a folder beside those of the other profiles, wherever it has been told to build.
     let own = std::env::current_exe()?;
     let folder = own.ancestors().nth(2).context("this program lies where cargo has built it")?.join(profile);

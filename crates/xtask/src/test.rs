@@ -125,6 +125,8 @@ fn service_files(shell: &Shell) -> Result<()> {
 
 fn tests(shell: &Shell) -> Result<()> {
     as_by_hand(cmd!(shell, "cargo test --workspace --doc --locked --quiet")).run()?;
+    as_by_hand(cmd!(shell, "cargo nextest run --workspace --locked --no-run")).run()?;
+    machine::settle(shell)?;
     let result = as_by_hand(cmd!(shell, "cargo nextest run --workspace --locked")).run();
     let mounts = shell.read_file("/proc/mounts")?;
     let left: Vec<&str> =

@@ -9,8 +9,9 @@ use layer_store::Store;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::PullError;
 use crate::flight::Flights;
-use crate::pull::{self, Pull, PullRequest};
+use crate::pull::{self, Preview, Pull, PullRequest};
 
 /// How much happens at once.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +68,15 @@ impl Transfer {
     /// has come of them is kept.
     pub fn pull(&self, request: PullRequest) -> Pull {
         pull::start(Arc::clone(&self.inner), request)
+    }
+
+    /// Looks what a pull would do, without doing it: the registry is asked, and nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// When the pull would fail before it fetched a layer, room on disk aside.
+    pub async fn preview(&self, request: &PullRequest) -> Result<Preview, PullError> {
+        pull::preview(&self.inner, request).await
     }
 
     /// Stops all transfers and waits until they have let go of the store. What has come is kept.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod cancel;
+mod early;
 mod faults;
 mod resolve;
 mod setup;

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http::Method;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use layer_proto::{HistoryItem, ImageSummary, LineReader, Mount, MountRequest, ProgressLine, Removed, mount};
+use layer_proto::{
+    HistoryItem, ImageSummary, LineReader, Mount, MountRequest, Preview, ProgressLine, Removed, mount, preview,
+};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
@@ -73,17 +75,14 @@ impl Api {
         read(&self.connection.ask(Method::DELETE, &target.text, None).await?)
     }
 
+    /// What a pull would do; `platform` is as it was typed.
+    pub(crate) async fn preview(&self, image: &str, platform: Option<&str>) -> Result<Preview, Error> {
+        self.get(&Target::pull(&[preview::PATH], image, platform).text).await
+    }
+
     /// Begins a pull; `platform` is as it was typed.
     pub(crate) async fn pull(&self, image: &str, platform: Option<&str>) -> Result<PullStream, Error> {
-        let mut target = Target::new(&[VERSION_PREFIX, "/images/create"]);
-        target.query("fromImage", image);
-        if !name::says_which(image) {
-            // Without a tag the daemon would pull them all.
-            target.query("tag", "latest");
-        }
-        if let Some(platform) = platform {
-            target.query("platform", platform);
-        }
+        let target = Target::pull(&[VERSION_PREFIX, "/images/create"], image, platform);
         let answer = self.connection.send(Method::POST, &target.text, None).await?;
         Ok(PullStream { body: answer.into_body(), lines: LineReader::new(), ended: false })
     }
@@ -167,6 +166,20 @@ impl Target {
         encode(&mut text, image, b"/:@");
         text.push_str(rest);
         Self { text, queried: false }
+    }
+
+    /// What to pull.
+    fn pull(path: &[&str], image: &str, platform: Option<&str>) -> Self {
+        let mut target = Self::new(path);
+        target.query("fromImage", image);
+        if !name::says_which(image) {
+            // Without a tag the daemon would pull them all.
+            target.query("tag", "latest");
+        }
+        if let Some(platform) = platform {
+            target.query("platform", platform);
+        }
+        target
     }
 
     fn query(&mut self, name: &str, value: &str) {

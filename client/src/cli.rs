@@ -115,7 +115,8 @@ order of the names.
 Examples:
   layer pull alpine
   layer pull alpine:3.20 ghcr.io/acme/app@sha256:4bcf…
-  layer pull --platform linux/arm/v7 debian:12")]
+  layer pull --platform linux/arm/v7 debian:12
+  layer pull --dry-run debian:12")]
 pub(crate) struct PullArgs {
     /// What to pull; without tag and digest the tag `latest`
     #[arg(required = true, value_name = "NAME[:TAG][@DIGEST]", value_parser = NonEmptyStringValueParser::new())]
@@ -123,9 +124,12 @@ pub(crate) struct PullArgs {
     /// The platform to pull, where an image has several [default: the daemon's own]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) platform: Option<String>,
-    /// Print nothing but the full name of each image
+    /// Print nothing but the full name of each image; with --dry-run, of each image that there is news of
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Only tell whether there is a newer image, and how much would come; nothing is written
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `layer images`.

@@ -5,6 +5,7 @@ mod history;
 mod images;
 mod inspect;
 mod mount;
+mod preview;
 mod pull;
 mod remove;
 mod tag;
@@ -85,6 +86,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         command => command,
     };
     match command {
+        Command::Pull(args) if args.dry_run => preview::run(&api, args).await,
         Command::Pull(args) => pull::run(&api, args).await,
         Command::Images(args) => images::run(&api, args).await,
         Command::Inspect(args) => inspect::run(&api, args).await,

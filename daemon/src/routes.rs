@@ -12,6 +12,7 @@ mod machine;
 mod mounts;
 mod named;
 mod ping;
+mod preview;
 mod pull;
 mod version;
 
@@ -23,7 +24,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, any, delete, get, head, post};
 use hyper::body::Incoming;
 use layer_engine::{Engine, InsecureHost};
-use layer_proto::mount;
+use layer_proto::{mount, preview as preview_path};
 use tower::util::MapRequest;
 
 use crate::envelope;
@@ -59,7 +60,8 @@ pub(crate) fn service(engine: Engine, insecure: Vec<InsecureHost>) -> Service {
         .route("/images/{*name}", any(named::named))
         .route("/containers/json", get(containers::list))
         .route("/containers/{*name}", any(containers::named))
-        .route(mount::PATH, post(mounts::mount).get(mounts::list).merge(delete(mounts::unmount)));
+        .route(mount::PATH, post(mounts::mount).get(mounts::list).merge(delete(mounts::unmount)))
+        .route(preview_path::PATH, get(preview::show));
     let router = elsewhere::add(router)
         .method_not_allowed_fallback(|| async { page_not_found() })
         .fallback(|| async { page_not_found() })

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use layer_registry::Client;
 use layer_store::Store;
-use layer_transfer::{Limits, Pull, PullRequest, Transfer};
+use layer_transfer::{Limits, Preview, Pull, PullError, PullRequest, Transfer};
 
 use crate::mounts::Mounts;
 use crate::{EngineError, OpenError};
@@ -79,6 +79,15 @@ impl Engine {
     /// Starts to pull an image. Dropping the [`Pull`] leaves it: what nobody else waits for is stopped, and what has come of it is kept.
     pub fn pull(&self, request: PullRequest) -> Pull {
         self.shared.transfer.pull(request)
+    }
+
+    /// Looks what a pull would do, without doing it: the registry is asked, and nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// When the pull would fail before it fetched a layer, room on disk aside.
+    pub async fn preview(&self, request: &PullRequest) -> Result<Preview, PullError> {
+        self.shared.transfer.preview(request).await
     }
 
     /// Figures about the store.

@@ -19,12 +19,7 @@ use crate::{answer, progress, registry_auth, status};
 ///
 /// The pull belongs to the answer: when the client goes, it is dropped, here or later.
 pub(super) async fn create(State(app): State<App>, params: Params, headers: HeaderMap) -> Result<Response, Failure> {
-    let request = PullRequest {
-        reference: reference(&params)?,
-        platform: params.platform()?,
-        credentials: registry_auth::credentials(&headers),
-    };
-    let mut pull = app.engine.pull(request);
+    let mut pull = app.engine.pull(request(&params, &headers)?);
     match pull.next().await {
         Some(Event::Failed(error)) => Err(status::of_pull(&error)),
         Some(first) => Ok(([(CONTENT_TYPE, answer::JSON)], told(first, pull)).into_response()),
@@ -47,7 +42,16 @@ fn told(first: Event, pull: Pull) -> Body {
     }))
 }
 
-/// What to pull.
+/// What to pull, for which platform and on whose behalf.
+pub(super) fn request(params: &Params, headers: &HeaderMap) -> Result<PullRequest, Failure> {
+    Ok(PullRequest {
+        reference: reference(params)?,
+        platform: params.platform()?,
+        credentials: registry_auth::credentials(headers),
+    })
+}
+
+/// The image, with a tag or a digest.
 fn reference(params: &Params) -> Result<Reference, Failure> {
     let Some(image) = params.text("fromImage") else {
         if params.has("fromSrc") {

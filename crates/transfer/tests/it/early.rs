@@ -1,7 +1,9 @@
 //! What a pull does with a manifest before it has the config, and before it fetches anything.
 
-use layer_testkit::image::ImageBuilder;
-use layer_testkit::registry::{Fault, Gate, Rule, Target};
+use std::collections::HashSet;
+
+use layer_testkit::image::{ImageBuilder, IndexBuilder};
+use layer_testkit::registry::{Auth, Fault, Gate, Request, Rule, Target, TokenAuth};
 use layer_transfer::{Kind, PullCause};
 
 use crate::setup::{Setup, chain, finish, image, layer};
@@ -26,6 +28,33 @@ async fn root_layers_are_asked_for_while_the_config_is_on_its_way() {
     finish(pull).await.1.unwrap();
     assert!(setup.registry.blob_gets_by_digest().values().all(|count| *count == 1));
     setup.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_pull_takes_few_round_trips() {
+    let setup = Setup::new();
+    let image = image([layer(1, 40_000), layer(2, 40_000), layer(3, 40_000)]);
+    let index = IndexBuilder::new().image(&image).build();
+    let name = setup.registry.put_image("team/app", "1", &index);
+    setup.registry.set_auth(Auth::Token(TokenAuth::anonymous()));
+    setup.pull(&name).await.unwrap();
+    let asked = |request: &Request| match (request.path.as_str(), request.status) {
+        ("/token", _) => "token".to_owned(),
+        (_, 401) => "refused".to_owned(),
+        (path, _) if path.contains("/manifests/") => "manifest".to_owned(),
+        _ => "blob".to_owned(),
+    };
+    let cold: Vec<_> = setup.registry.requests().iter().map(asked).collect();
+    // The registry is on this machine, so that it is first asked by https, which it answers by hanging up: that is no request.
+    let expected = ["refused", "token", "manifest", "manifest", "blob", "blob", "blob", "blob"];
+    assert_eq!(cold, expected);
+    let connections: HashSet<_> = setup.registry.requests().iter().map(|request| request.connection).collect();
+    assert!(connections.len() <= 5, "{connections:?}: no more than blobs at once, and the one before");
+
+    setup.pull(&name).await.unwrap();
+    let warm: Vec<_> = setup.registry.requests().split_off(cold.len());
+    let warm: Vec<_> = warm.iter().map(|request| (request.method.as_str(), request.status)).collect();
+    assert_eq!(warm, [("HEAD", 200)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,14 @@
 //! The requests that the commands are made of.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use layer_proto::{
-    HistoryItem, ImageSummary, LineReader, Mount, MountRequest, Preview, ProgressLine, Removed, mount, preview,
+    Event, HistoryItem, ImageSummary, LineReader, Mount, MountRequest, Preview, ProgressLine, Removed, mount, preview,
 };
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -83,8 +84,7 @@ impl Api {
     /// Begins a pull; `platform` is as it was typed.
     pub(crate) async fn pull(&self, image: &str, platform: Option<&str>) -> Result<PullStream, Error> {
         let target = Target::pull(&[VERSION_PREFIX, "/images/create"], image, platform);
-        let answer = self.connection.send(Method::POST, &target.text, None).await?;
-        Ok(PullStream { body: answer.into_body(), lines: LineReader::new(), ended: false })
+        Ok(Lines::new(self.connection.send(Method::POST, &target.text, None).await?))
     }
 
     /// Mounts an image.
@@ -105,6 +105,29 @@ impl Api {
         read(&self.connection.ask(Method::DELETE, &target.text, None).await?)
     }
 
+    /// Follows what happens to images, in the time between two moments as they were typed.
+    pub(crate) async fn events(
+        &self,
+        since: Option<&str>,
+        until: Option<&str>,
+        filters: &[(String, String)],
+    ) -> Result<Lines<Event>, Error> {
+        let mut target = Target::new(&[VERSION_PREFIX, "/events"]);
+        for (name, moment) in [("since", since), ("until", until)] {
+            if let Some(moment) = moment {
+                target.query(name, moment);
+            }
+        }
+        let mut lists = BTreeMap::<&str, Vec<&str>>::new();
+        for (name, value) in filters {
+            lists.entry(name).or_default().push(value);
+        }
+        if !lists.is_empty() {
+            target.query("filters", &serde_json::json!(lists).to_string());
+        }
+        Ok(Lines::new(self.connection.send(Method::GET, &target.text, None).await?))
+    }
+
     async fn get<T: DeserializeOwned>(&self, target: &str) -> Result<T, Error> {
         read(&self.connection.ask(Method::GET, target, None).await?)
     }
@@ -115,17 +138,21 @@ fn read<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Error> {
     serde_json::from_str(&String::from_utf8_lossy(bytes)).map_err(|source| Error::Unreadable { source })
 }
 
-/// The progress of a pull. Dropping it closes the connection, which is how the daemon learns that nobody waits any more.
+/// What the daemon tells line by line. Dropping it closes the connection, which is how the daemon learns that nobody waits any more.
 #[derive(Debug)]
-pub(crate) struct PullStream {
+pub(crate) struct Lines<T> {
     body: Incoming,
-    lines: LineReader,
+    lines: LineReader<T>,
     ended: bool,
 }
 
-impl PullStream {
+impl<T: DeserializeOwned> Lines<T> {
+    fn new(answer: Response<Incoming>) -> Self {
+        Self { body: answer.into_body(), lines: LineReader::new(), ended: false }
+    }
+
     /// The next line; `None` at the end of a body that came whole.
-    pub(crate) async fn next(&mut self) -> Result<Option<ProgressLine>, Error> {
+    pub(crate) async fn next(&mut self) -> Result<Option<T>, Error> {
         loop {
             if let Some(line) = self.lines.next_line() {
                 return Ok(Some(line?));
@@ -148,6 +175,9 @@ impl PullStream {
         }
     }
 }
+
+/// The progress of a pull.
+pub(crate) type PullStream = Lines<ProgressLine>;
 
 /// A request's path and query, encoded as it grows.
 struct Target {

@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Umount(UmountArgs),
     /// List the images that are mounted
     Mounts(MountsArgs),
+    /// Follow what happens to images
+    Events(EventsArgs),
     /// Show the versions of client and daemon
     Version(AboutArgs),
     /// Show what the daemon says about itself and its store
@@ -236,6 +238,38 @@ pub(crate) struct MountsArgs {
     /// How to write the list
     #[arg(long, value_enum, default_value_t, conflicts_with = "quiet")]
     pub(crate) format: Format,
+}
+
+/// `layer events`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Moments are seconds since 1970, times (2026-01-31T12:00:00Z), or spans before now (10m, 24h).
+
+Examples:
+  layer events
+  layer events --since 24h --filter event=pull --filter image=alpine
+  layer events --since 1h --until 0s --format json")]
+pub(crate) struct EventsArgs {
+    /// Begin with those that happened since then [default: only what happens from now on]
+    #[arg(long, value_name = "MOMENT", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) since: Option<String>,
+    /// End there [default: never]
+    #[arg(long, value_name = "MOMENT", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) until: Option<String>,
+    /// Only some of them: by event, type, image, label or scope
+    #[arg(short, long = "filter", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) filters: Vec<(String, String)>,
+    /// How to write them
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: AboutFormat,
+}
+
+/// Cuts `name=value`.
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
 }
 
 /// `layer version` and `layer info`.

@@ -1,6 +1,7 @@
 //! One command a file, and what they have in common: a runtime, ^C, and errors that are told.
 
 mod about;
+mod events;
 mod history;
 mod images;
 mod inspect;
@@ -96,6 +97,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Mount(args) => mount::run(&api, args).await,
         Command::Umount(args) => mount::unmount(&api, args).await,
         Command::Mounts(args) => mount::list(&api, args).await,
+        Command::Events(args) => events::run(&api, args).await,
         Command::Version(args) => about::version(&api, &host, args).await,
         Command::Info(args) => about::info(&api, args).await,
         // `into` above gives no such command.

@@ -5,6 +5,7 @@
 
 mod containers;
 mod elsewhere;
+mod events;
 mod image_form;
 mod images;
 mod info;
@@ -50,6 +51,7 @@ pub(crate) fn service(engine: Engine, insecure: Vec<InsecureHost>) -> Service {
         .route("/_ping", head(ping::head).get(ping::get))
         .route("/version", get(version::show))
         .route("/info", get(info::show))
+        .route("/events", get(events::follow))
         .route("/images/json", or_named(get(images::list)))
         .route("/images/create", or_named(post(pull::create)))
         .route("/images/load", or_named(post(elsewhere::not_yet)))

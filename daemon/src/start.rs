@@ -96,6 +96,8 @@ async fn live(settings: Settings, passed: &mut ListenFd) -> Result<(), StartErro
     tracing::info!(signal, "stopping");
     notify::stopping("Waiting for running requests");
     server.stop_accepting();
+    // Who follows events waits for nothing else.
+    engine.close_events();
     tokio::select! {
         () = server.drained() => {}
         () = tokio::time::sleep(settings.shutdown_timeout) => tracing::warn!("requests still run: they are stopped"),

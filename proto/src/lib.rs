@@ -11,6 +11,7 @@
 mod api;
 mod descriptor;
 mod error;
+mod event;
 pub mod image;
 mod info;
 pub mod mount;
@@ -24,6 +25,7 @@ mod version;
 pub use api::{ApiVersion, ParseApiVersionError, ZERO_TIME};
 pub use descriptor::{Descriptor, Platform};
 pub use error::ErrorBody;
+pub use event::{Actor, Event};
 pub use image::{HistoryItem, ImageInspect, ImageSummary, Removed};
 pub use info::{Commit, IndexConfig, Info, Plugins, RegistryConfig, Swarm};
 pub use mount::{Mount, MountRequest};

@@ -7,6 +7,7 @@ use layer_registry::Client;
 use layer_store::Store;
 use layer_transfer::{Limits, Preview, Pull, PullError, PullRequest, Transfer};
 
+use crate::events::{Action, Journal};
 use crate::mounts::Mounts;
 use crate::{EngineError, OpenError};
 
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<Store>,
     transfer: Transfer,
     pub(crate) mounts: Mounts,
+    pub(crate) journal: Arc<Journal>,
     /// Held while names are given to what has one, or taken: whoever removes an image must know all its names.
     pub(crate) naming: Mutex<()>,
 }
@@ -67,8 +69,11 @@ impl Engine {
         };
         let (store, mounts) =
             tokio::task::spawn_blocking(open).await.map_err(|error| OpenError::Task(error.into()))??;
-        let transfer = Transfer::new(Arc::clone(&store), client, options.limits);
-        Ok(Self { shared: Arc::new(Shared { store, transfer, mounts, naming: Mutex::new(()) }) })
+        let journal = Arc::new(Journal::load(Arc::clone(&store)));
+        let pulls = Arc::clone(&journal);
+        let transfer = Transfer::new(Arc::clone(&store), client, options.limits)
+            .observed(move |outcome| pulls.note_transfer(Action::Pull, outcome.image, &outcome.reference));
+        Ok(Self { shared: Arc::new(Shared { store, transfer, mounts, journal, naming: Mutex::new(()) }) })
     }
 
     /// Where the store lies.
@@ -122,6 +127,10 @@ impl Engine {
         work: impl FnOnce(&Shared) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, EngineError> {
         let shared = Arc::clone(&self.shared);
-        tokio::task::spawn_blocking(move || work(&shared)).await.map_err(|error| EngineError::Task(error.into()))?
+        // What is logged there belongs to the same request.
+        let span = tracing::Span::current();
+        tokio::task::spawn_blocking(move || span.in_scope(|| work(&shared)))
+            .await
+            .map_err(|error| EngineError::Task(error.into()))?
     }
 }

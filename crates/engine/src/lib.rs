@@ -5,6 +5,7 @@
 
 mod engine;
 mod error;
+mod events;
 mod images;
 mod lookup;
 mod mounts;
@@ -12,6 +13,7 @@ mod names;
 
 pub use engine::{Engine, Options, StoreInfo};
 pub use error::{EngineError, Kind, OpenError};
+pub use events::{Action, EventReader, ImageEvent};
 pub use images::{HistoryItem, ImageDetail, ImageSummary};
 pub use layer_registry::{Credentials, InsecureHost, Options as RegistryOptions, ParseInsecureHostError, Secret};
 pub use layer_transfer::{

@@ -1,7 +1,8 @@
 //! What all pulls of a daemon share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use layer_digest::BlobId;
 use layer_registry::Client;
@@ -10,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::PullError;
+use crate::event::Outcome;
 use crate::flight::Flights;
 use crate::pull::{self, Preview, Pull, PullRequest};
 
@@ -41,9 +43,26 @@ pub(crate) struct Inner {
     pub(crate) flights: Flights,
     /// The configs that are being fetched, each by one pull: whoever else wants one waits, and finds it in the store.
     configs: Mutex<HashMap<BlobId, Arc<Semaphore>>>,
+    /// Who wants to know of images that have been pulled.
+    observer: OnceLock<Observer>,
+}
+
+struct Observer(Box<dyn Fn(&Outcome) + Send + Sync>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 impl Inner {
+    /// Tells the observer that an image has been pulled.
+    pub(crate) fn pulled(&self, outcome: &Outcome) {
+        if let Some(Observer(observer)) = self.observer.get() {
+            observer(outcome);
+        }
+    }
+
     /// The gate before a config that isn't in the store. Who has passed it looks into the store again.
     pub(crate) fn config_gate(&self, id: BlobId) -> Arc<Semaphore> {
         let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,7 +80,16 @@ impl Transfer {
     /// Outside a tokio runtime.
     pub fn new(store: Arc<Store>, client: Client, limits: Limits) -> Self {
         let flights = Flights::new(Arc::clone(&store), Handle::current(), limits);
-        Self { inner: Arc::new(Inner { store, client, flights, configs: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { store, client, flights, configs: Mutex::default(), observer: OnceLock::new() }) }
+    }
+
+    /// Has `observer` told of every image that is pulled from now on, whether or not its client still listens. There is one observer; it is
+    /// called by the pull and must not block for long.
+    #[must_use]
+    pub fn observed(self, observer: impl Fn(&Outcome) + Send + Sync + 'static) -> Self {
+        // The first one stays.
+        let _ = self.inner.observer.set(Observer(Box::new(observer)));
+        self
     }
 
     /// Starts to pull an image, in a task of its own. Dropping the [`Pull`] leaves it: layers that nobody else waits for are stopped, and what

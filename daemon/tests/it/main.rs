@@ -5,6 +5,7 @@
 mod activation;
 mod api;
 mod daemon;
+mod events;
 mod http;
 mod images;
 mod life;

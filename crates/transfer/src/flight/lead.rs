@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::pipeline::{self, Source, Tar, Wire};
+use super::places::Place;
 use super::progress::Progress;
 use super::{Claim, Flight, Job, Shared, fetch};
 use crate::LayerError;
@@ -153,7 +154,9 @@ impl Lead<'_> {
         let wire = self.spawn(move || pipeline::wire(blob, source, &counters, wire_end));
         let tar = self.spawn(move || pipeline::tar(diff, stage, tar_end));
         let network = async {
-            let result = fetch::fetch(&job.client, job.descriptor.digest, start, &progress, chunks).await;
+            let digest = job.descriptor.digest;
+            let wanted = fetch::Wanted { client: &job.client, digest, progress: &progress, place: place.as_ref() };
+            let result = fetch::fetch(&wanted, start, chunks).await;
             drop(place);
             result
         };
@@ -164,14 +167,14 @@ impl Lead<'_> {
         Ok(())
     }
 
-    /// A place among those that fetch from the same registry.
-    async fn place(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
-        let places = self.shared.registry(self.job.client.host_key());
-        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-            return Some(place);
+    /// A place among those that fetch.
+    async fn place(&self) -> Place {
+        let registry = self.shared.places.at(self.job.client.host_key());
+        if let Some(place) = registry.try_place() {
+            return place;
         }
         self.tell(Phase::Waiting);
-        places.acquire_owned().await.ok()
+        registry.place().await
     }
 
     /// Does `work`, and tells the watchers now and then how far it is.

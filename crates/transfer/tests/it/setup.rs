@@ -40,9 +40,13 @@ impl Setup {
     }
 
     pub(crate) fn with(options: Options) -> Self {
+        Self::limited(options, Limits::default())
+    }
+
+    pub(crate) fn limited(options: Options, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(folder.path()).unwrap());
-        let transfer = Transfer::new(Arc::clone(&store), Client::new(options).unwrap(), Limits::default());
+        let transfer = Transfer::new(Arc::clone(&store), Client::new(options).unwrap(), limits);
         Self { registry: Registry::start().unwrap(), store, transfer, folder }
     }
 

@@ -20,6 +20,17 @@ pub(crate) struct Api {
     connection: Connection,
 }
 
+/// How an image is to be pulled, where that is not left to the daemon.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PullWishes {
+    /// The platform, as it was typed.
+    pub(crate) platform: Option<String>,
+    /// How often the registry is asked again.
+    pub(crate) retries: Option<u32>,
+    /// How many seconds it may be silent.
+    pub(crate) stall_timeout: Option<u32>,
+}
+
 impl Api {
     pub(crate) const fn new(connection: Connection) -> Self {
         Self { connection }
@@ -73,16 +84,22 @@ impl Api {
         read(&self.connection.ask(Method::DELETE, &target.text, None).await?)
     }
 
-    /// Begins a pull; `platform` is as it was typed.
-    pub(crate) async fn pull(&self, image: &str, platform: Option<&str>) -> Result<PullStream, Error> {
+    /// Begins a pull as `wishes` say.
+    pub(crate) async fn pull(&self, image: &str, wishes: &PullWishes) -> Result<PullStream, Error> {
         let mut target = Target::new(&[VERSION_PREFIX, "/images/create"]);
         target.query("fromImage", image);
         if !name::says_which(image) {
             // Without a tag the daemon would pull them all.
             target.query("tag", "latest");
         }
-        if let Some(platform) = platform {
+        if let Some(platform) = &wishes.platform {
             target.query("platform", platform);
+        }
+        if let Some(retries) = wishes.retries {
+            target.query("retries", &retries.to_string());
+        }
+        if let Some(seconds) = wishes.stall_timeout {
+            target.query("stallTimeout", &seconds.to_string());
         }
         let answer = self.connection.send(Method::POST, &target.text, None).await?;
         Ok(PullStream { body: answer.into_body(), lines: LineReader::new(), ended: false })

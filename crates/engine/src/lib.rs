@@ -14,6 +14,6 @@ pub use engine::{Engine, Options, StoreInfo};
 pub use error::{EngineError, Kind, OpenError};
 pub use images::{HistoryItem, ImageDetail, ImageSummary};
 pub use layer_registry::{Credentials, InsecureHost, Options as RegistryOptions, ParseInsecureHostError, Secret};
-pub use layer_transfer::{Event, Limits, Outcome, Phase, Pull, PullCause, PullError, PullRequest};
+pub use layer_transfer::{Event, Limits, Outcome, Patience, Phase, Pull, PullCause, PullError, PullRequest};
 pub use mounts::{MountInfo, MountRequest};
 pub use names::Removed;

@@ -10,7 +10,7 @@ use layer_store::{OpenError, Store};
 use layer_testkit::image::{Image, ImageBuilder};
 use layer_testkit::layer::{Compression, Layer, LayerBuilder, noise};
 use layer_testkit::registry::Registry;
-use layer_transfer::{Event, Limits, Outcome, Phase, Pull, PullError, PullRequest, Transfer};
+use layer_transfer::{Event, Limits, Outcome, Patience, Phase, Pull, PullError, PullRequest, Transfer};
 
 /// What a test pulls with. The store goes with it.
 pub(crate) struct Setup {
@@ -76,6 +76,7 @@ impl Setup {
             reference: Reference::parse(name).unwrap().or_latest(),
             platform: platform.map(|text| text.parse::<Platform>().unwrap()),
             credentials: None,
+            patience: Patience::default(),
         })
     }
 

@@ -40,7 +40,6 @@ pub(super) async fn fetch(wanted: &Wanted<'_>, mut at: u64, chunks: mpsc::Sender
     // Some servers can't start in the middle. Then what has come already is asked for again, and thrown away.
     let mut ranges = true;
     let mut may_split = true;
-    progress.received.store(at, Ordering::Relaxed);
     while at < size {
         let start = at;
         let error = match request(wanted, &mut at, ranges, ranges && may_split, &chunks).await {

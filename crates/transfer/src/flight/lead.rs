@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use layer_digest::BlobId;
@@ -149,6 +150,7 @@ impl Lead<'_> {
             Opened::Blob(file) => (size, Source::Stored(file)),
             Opened::Part(ingest) => (ingest.len(), Source::Network { ingest, chunks: waiting }),
         };
+        progress.received.store(start, Ordering::Relaxed);
         let (wire_end, tar_end) = pipeline::belt();
         let (counters, diff) = (Arc::clone(&progress), job.diff);
         let wire = self.spawn(move || pipeline::wire(blob, source, &counters, wire_end));

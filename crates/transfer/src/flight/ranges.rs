@@ -142,8 +142,8 @@ pub(super) async fn fetch(wanted: &Wanted<'_>, at: &mut u64, begun: Begun, chunk
                 if let Err(GaveUp) = end {
                     return End::GaveUp;
                 }
-                // The last one had nothing more to do, and then another gave its segment back.
-                if workers.is_empty() && !shared.plan().returned.is_empty() {
+                // The last one had nothing more to do, or was one too many, and others had left.
+                if workers.is_empty() && shared.plan().has_more(wanted.progress.total) {
                     workers.push(shared.work(None, None));
                 }
             }
@@ -203,7 +203,7 @@ struct Coming {
     _room: OwnedSemaphorePermit,
 }
 
-/// A connection that nobody can do without has failed for good.
+/// The last connection has failed for good.
 struct GaveUp;
 
 /// How many connections there were when it was last looked at, and how fast they were together.
@@ -213,6 +213,11 @@ struct Growth {
 }
 
 impl Plan {
+    /// Whether there are segments that nobody works at.
+    fn has_more(&self, size: u64) -> bool {
+        self.next < size || !self.returned.is_empty()
+    }
+
     /// Makes a segment of what comes next.
     fn segment(&mut self, span: Span, size: u64, room: OwnedSemaphorePermit) -> Segment {
         let (pieces, coming) = mpsc::unbounded_channel();
@@ -275,7 +280,8 @@ impl Shared<'_> {
         if plan.may_grow && plan.queue.is_some() { ADDED } else { 0 }
     }
 
-    /// One connection: fetches segments until there are no more. `further` counts it at the registry, unless it is the one that has to stay.
+    /// One connection: fetches segments until there are no more, or until it brings nothing and others go on. `further` counts it at the
+    /// registry, where it is not the one that the layer's place counts for.
     async fn work(&self, further: Option<Connection>, mut begun: Option<(Segment, BlobBody)>) -> Result<(), GaveUp> {
         let _working = Working::new(&self.working);
         loop {
@@ -296,8 +302,9 @@ impl Shared<'_> {
                 let crawled = matches!(error, Some(RegistryError::Crawled { .. }));
                 let progressed = segment.span.at > before && !crawled;
                 let why = error.as_ref().map_or_else(|| "the connection closed early".to_owned(), RegistryError::brief);
-                if further.is_some() && !progressed {
-                    tracing::debug!(why, "a further connection is given up");
+                // All are polled by one task, so that no two of them can leave at the same time.
+                if !progressed && self.working.load(Ordering::Relaxed) > 1 {
+                    tracing::debug!(why, "a connection is given up; the others go on");
                     self.give_back(segment);
                     return Ok(());
                 }

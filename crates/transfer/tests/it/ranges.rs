@@ -105,7 +105,7 @@ async fn root_connections_that_fail_cost_no_byte_that_has_come() {
     let cases = [
         ("cut again and again", Fault::Cut { after: 1_000_000 }, 0, 8),
         ("refused after a while", Fault::status(503), 2, 7),
-        ("too many connections", Fault::retry_after(429, "3600"), 2, 3),
+        ("too many connections", Fault::retry_after(429, "3600"), 1, 2),
         ("reset", Fault::Reset { after: 500_000 }, 2, 4),
         ("silent", Fault::Stall { after: 500_000, gate: layer_testkit::registry::Gate::new() }, 2, 1),
         ("ranges that end", Fault::IgnoreRange, 2, u64::MAX),

@@ -23,6 +23,17 @@ pub(crate) struct Api {
     connection: Connection,
 }
 
+/// How an image is to be pulled, where that is not left to the daemon.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PullWishes {
+    /// The platform, as it was typed.
+    pub(crate) platform: Option<String>,
+    /// How often the registry is asked again.
+    pub(crate) retries: Option<u32>,
+    /// How many seconds it may be silent.
+    pub(crate) stall_timeout: Option<u32>,
+}
+
 impl Api {
     pub(crate) const fn new(connection: Connection) -> Self {
         Self { connection }
@@ -76,14 +87,14 @@ impl Api {
         read(&self.connection.ask(Method::DELETE, &target.text, None).await?)
     }
 
-    /// What a pull would do; `platform` is as it was typed.
-    pub(crate) async fn preview(&self, image: &str, platform: Option<&str>) -> Result<Preview, Error> {
-        self.get(&Target::pull(&[preview::PATH], image, platform).text).await
+    /// What a pull as `wishes` say would do.
+    pub(crate) async fn preview(&self, image: &str, wishes: &PullWishes) -> Result<Preview, Error> {
+        self.get(&Target::pull(&[preview::PATH], image, wishes).text).await
     }
 
-    /// Begins a pull; `platform` is as it was typed.
-    pub(crate) async fn pull(&self, image: &str, platform: Option<&str>) -> Result<PullStream, Error> {
-        let target = Target::pull(&[VERSION_PREFIX, "/images/create"], image, platform);
+    /// Begins a pull as `wishes` say.
+    pub(crate) async fn pull(&self, image: &str, wishes: &PullWishes) -> Result<PullStream, Error> {
+        let target = Target::pull(&[VERSION_PREFIX, "/images/create"], image, wishes);
         Ok(Lines::new(self.connection.send(Method::POST, &target.text, None).await?))
     }
 
@@ -199,15 +210,21 @@ impl Target {
     }
 
     /// What to pull.
-    fn pull(path: &[&str], image: &str, platform: Option<&str>) -> Self {
+    fn pull(path: &[&str], image: &str, wishes: &PullWishes) -> Self {
         let mut target = Self::new(path);
         target.query("fromImage", image);
         if !name::says_which(image) {
             // Without a tag the daemon would pull them all.
             target.query("tag", "latest");
         }
-        if let Some(platform) = platform {
+        if let Some(platform) = &wishes.platform {
             target.query("platform", platform);
+        }
+        if let Some(retries) = wishes.retries {
+            target.query("retries", &retries.to_string());
+        }
+        if let Some(seconds) = wishes.stall_timeout {
+            target.query("stallTimeout", &seconds.to_string());
         }
         target
     }

@@ -126,6 +126,12 @@ pub(crate) struct PullArgs {
     /// The platform to pull, where an image has several [default: the daemon's own]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) platform: Option<String>,
+    /// How often a request to the registry that fails and brings nothing is made again, in a row [default: the daemon's]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) retries: Option<u32>,
+    /// How many seconds the registry may be silent in the middle of a layer [default: the daemon's]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) stall_timeout: Option<u32>,
     /// Print nothing but the full name of each image; with --dry-run, of each image that there is news of
     #[arg(short, long)]
     pub(crate) quiet: bool,

@@ -78,6 +78,7 @@ async fn live(settings: Settings, passed: &mut ListenFd) -> Result<(), StartErro
     if let Some(downloads) = settings.downloads {
         options.limits.downloads_per_registry = downloads.into();
     }
+    settings.network.apply(&mut options);
     options.registry.insecure.clone_from(&settings.insecure_registry);
     // The store's lock comes first: who doesn't get it must not touch the other's socket.
     let engine = Engine::open(options).await?;

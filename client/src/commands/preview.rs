@@ -3,7 +3,7 @@
 use layer_proto::Preview;
 
 use super::go_on;
-use crate::api::Api;
+use crate::api::{Api, PullWishes};
 use crate::cli::PullArgs;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -13,8 +13,9 @@ use crate::render::{output, size, text::short_id};
 /// Tells for each name what a pull would do.
 pub(super) async fn run(api: &Api, args: PullArgs) -> Result<Exit, Error> {
     let mut exit = Exit::Done;
+    let wishes = PullWishes { platform: args.platform, retries: args.retries, stall_timeout: args.stall_timeout };
     for name in &args.names {
-        match api.preview(name, args.platform.as_deref()).await {
+        match api.preview(name, &wishes).await {
             Ok(preview) if args.quiet && !preview.is_news => {}
             Ok(preview) if args.quiet => output::outcome(&clean(&preview.reference))?,
             Ok(preview) => output::outcome(&clean(&told(&preview)))?,

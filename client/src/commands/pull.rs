@@ -4,7 +4,7 @@ use layer_proto::ImageInspect;
 use layer_proto::progress::{BadLine, DIGEST, DOWNLOADED, UP_TO_DATE};
 use tokio::task::JoinSet;
 
-use crate::api::Api;
+use crate::api::{Api, PullWishes};
 use crate::cli::PullArgs;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -30,6 +30,7 @@ struct Outcome {
 /// Pulls all images. Results are printed in the order of the names, errors as they happen.
 pub(super) async fn run(api: &Api, args: PullArgs) -> Result<Exit, Error> {
     let screen = Screen::new(args.quiet);
+    let wishes = PullWishes { platform: args.platform, retries: args.retries, stall_timeout: args.stall_timeout };
     let several = args.names.len() > 1;
     let mut exit = Exit::Done;
     let mut running = JoinSet::new();
@@ -41,9 +42,9 @@ pub(super) async fn run(api: &Api, args: PullArgs) -> Result<Exit, Error> {
         for (number, name) in waiting.by_ref().take(AT_ONCE - running.len()) {
             let label = if several { format!("{name}: ") } else { String::new() };
             let layers = screen.layers(&label);
-            let (api, platform, quiet) = (api.clone(), args.platform.clone(), args.quiet);
+            let (api, wishes, quiet) = (api.clone(), wishes.clone(), args.quiet);
             running.spawn(async move {
-                let outcome = one(&api, &name, platform.as_deref(), layers, quiet).await;
+                let outcome = one(&api, &name, &wishes, layers, quiet).await;
                 (number, outcome.map_err(|error| error.during("pull", name)))
             });
         }
@@ -69,10 +70,10 @@ pub(super) async fn run(api: &Api, args: PullArgs) -> Result<Exit, Error> {
 }
 
 /// Pulls one image, with its layers on the screen until it has ended.
-async fn one(api: &Api, name: &str, platform: Option<&str>, mut layers: Layers, quiet: bool) -> Result<Outcome, Error> {
+async fn one(api: &Api, name: &str, wishes: &PullWishes, mut layers: Layers, quiet: bool) -> Result<Outcome, Error> {
     let mut outcome = Outcome::default();
     let mut bad: Option<Error> = None;
-    let mut stream = api.pull(name, platform).await?;
+    let mut stream = api.pull(name, wishes).await?;
     loop {
         let line = match stream.next().await {
             Ok(Some(line)) => line,

@@ -17,7 +17,7 @@ pub use events::{Action, EventReader, ImageEvent};
 pub use images::{HistoryItem, ImageDetail, ImageSummary};
 pub use layer_registry::{Credentials, InsecureHost, Options as RegistryOptions, ParseInsecureHostError, Secret};
 pub use layer_transfer::{
-    Event, LayerPreview, Limits, Outcome, Phase, Preview, Pull, PullCause, PullError, PullRequest,
+    Event, LayerPreview, Limits, Outcome, Patience, Phase, Preview, Pull, PullCause, PullError, PullRequest,
 };
 pub use mounts::{MountInfo, MountRequest};
 pub use names::Removed;

@@ -7,7 +7,9 @@
 mod fetch;
 mod lead;
 mod pipeline;
+mod places;
 mod progress;
+mod ranges;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +19,7 @@ use layer_oci::Descriptor;
 use layer_registry::RepositoryClient;
 use layer_store::{Store, StoreError};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -80,9 +82,8 @@ pub(crate) struct Flights(Arc<Shared>);
 struct Shared {
     store: Arc<Store>,
     runtime: Handle,
-    limits: Limits,
+    places: places::Places,
     flights: Mutex<HashMap<BlobId, (Arc<Flight>, usize)>>,
-    registries: Mutex<HashMap<String, Arc<Semaphore>>>,
     /// The layers that are being unpacked, each by one flight; two blobs can hold the same layer.
     unpacking: Mutex<HashMap<DiffId, CancellationToken>>,
     shutdown: CancellationToken,
@@ -103,9 +104,8 @@ impl Flights {
         Self(Arc::new(Shared {
             store,
             runtime,
-            limits,
+            places: places::Places::new(limits),
             flights: Mutex::default(),
-            registries: Mutex::default(),
             unpacking: Mutex::default(),
             shutdown: CancellationToken::new(),
         }))
@@ -187,15 +187,6 @@ impl Flights {
 }
 
 impl Shared {
-    /// The places at a registry.
-    fn registry(&self, host: &str) -> Arc<Semaphore> {
-        let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that nobody uses now come back when they are asked for.
-        registries.retain(|_, places| Arc::strong_count(places) > 1);
-        let places = || Arc::new(Semaphore::new(self.limits.downloads_per_registry.max(1)));
-        Arc::clone(registries.entry(host.to_owned()).or_insert_with(places))
-    }
-
     /// Claims a layer for unpacking, or gives what to wait for.
     fn claim(self: &Arc<Self>, diff: DiffId) -> Result<Claim, CancellationToken> {
         let mut unpacking = self.unpacking.lock().unwrap_or_else(PoisonError::into_inner);

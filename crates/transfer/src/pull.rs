@@ -1,5 +1,6 @@
 //! One pull, from the request to the name.
 
+mod client;
 mod early;
 mod finish;
 mod plan;
@@ -8,6 +9,7 @@ mod resolve;
 mod stock;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use layer_digest::{BlobId, DiffId};
@@ -36,6 +38,19 @@ pub struct PullRequest {
     pub platform: Option<Platform>,
     /// On whose behalf.
     pub credentials: Option<Credentials>,
+    /// How long to bear with the registry.
+    pub patience: Patience,
+}
+
+/// How long a pull bears with its registry, where that is not what the client is set to.
+///
+/// It holds for what the pull itself asks for. A layer that another pull is already fetching is fetched with the patience of that one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// How often a request that brought nothing is made again, in a row.
+    pub retries: Option<u32>,
+    /// How long a registry may stay silent in the middle of a layer.
+    pub stall_timeout: Option<Duration>,
 }
 
 impl PullRequest {
@@ -92,7 +107,7 @@ pub(crate) fn start(inner: Arc<Inner>, request: PullRequest) -> Pull {
 
 async fn run(inner: &Arc<Inner>, request: &PullRequest, events: &Events) -> Result<Outcome, PullCause> {
     let reference = &request.reference;
-    let client = inner.client.repository(reference.repository(), request.credentials.clone());
+    let client = client::client(inner, request, events);
     let chosen = resolve::choose(inner, &client, request).await?;
     // Held until the image has its name: from here on nothing of it can be removed under us.
     let (lease, stock) = stock::take(inner, &chosen).await?;

@@ -21,12 +21,18 @@ pub struct Limits {
     /// How many layers are fetched from one registry at a time. Registries don't count against each other: one that goes silent holds up
     /// nobody else's pulls.
     pub downloads_per_registry: usize,
+    /// How many layers are fetched at a time from all registries together. The first layer of each registry doesn't count: registries that go
+    /// silent, however many, hold up nobody else's pulls.
+    pub downloads: usize,
+    /// How many connections a registry gets for layers. Those that its layers leave over are given to large layers which one connection holds
+    /// up; with one, every layer has a single connection.
+    pub connections_per_registry: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         // More connections bring little on one link, and each layer in flight takes some 10 MiB.
-        Self { downloads_per_registry: 4 }
+        Self { downloads_per_registry: 4, downloads: 12, connections_per_registry: 6 }
     }
 }
 

@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 use super::pipeline::{self, Source, Tar, Wire};
+use super::places::Place;
 use super::progress::Progress;
 use super::{Claim, Flight, Job, Shared, fetch};
 use crate::LayerError;
@@ -169,9 +170,11 @@ impl Lead<'_> {
         let (chunks, waiting) = mpsc::channel(CHUNKS_WAITING);
         let progress = Arc::new(Progress::new(size));
         let (client, digest, start) = (job.client.clone(), job.descriptor.digest, ingest.len());
+        progress.received.store(start, Ordering::Relaxed);
         let counters = Arc::clone(&progress);
         let network = async move {
-            let result = fetch::fetch(&client, digest, start, &counters, chunks).await;
+            let wanted = fetch::Wanted { client: &client, digest, progress: &counters, place: &place };
+            let result = fetch::fetch(&wanted, start, chunks).await;
             drop(place);
             result
         };
@@ -225,14 +228,14 @@ impl Lead<'_> {
         Ok(())
     }
 
-    /// A place among those that fetch from the same registry.
-    async fn place(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
-        let places = self.shared.registry(self.job.client.host_key());
-        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-            return Some(place);
+    /// A place among those that fetch.
+    async fn place(&self) -> Place {
+        let registry = self.shared.places.at(self.job.client.host_key());
+        if let Some(place) = registry.try_place() {
+            return place;
         }
         self.tell(Phase::Waiting);
-        places.acquire_owned().await.ok()
+        registry.place().await
     }
 
     /// Does `work`, and tells the watchers now and then how far it is.

@@ -6,7 +6,7 @@ use layer_digest::{BlobId, ImageId};
 use layer_oci::Platform;
 use layer_reference::Reference;
 
-use super::{PullRequest, resolve, stock};
+use super::{PullRequest, client, resolve, stock};
 use crate::transfer::Inner;
 use crate::{PullCause, PullError};
 
@@ -60,7 +60,7 @@ pub(crate) async fn preview(inner: &Arc<Inner>, request: &PullRequest) -> Result
 
 async fn look(inner: &Arc<Inner>, request: &PullRequest) -> Result<Preview, PullCause> {
     let reference = &request.reference;
-    let client = inner.client.repository(reference.repository(), request.credentials.clone());
+    let client = client::plain(inner, request);
     let chosen = resolve::choose(inner, &client, request).await?;
     let stock = stock::look(inner, &chosen).await?;
     let room = stock.room();

@@ -5,6 +5,7 @@
 mod cancel;
 mod early;
 mod faults;
+mod ranges;
 mod resolve;
 mod setup;
 mod sharing;

@@ -10,7 +10,7 @@ use layer_store::{OpenError, Store};
 use layer_testkit::image::{Image, ImageBuilder};
 use layer_testkit::layer::{Compression, Layer, LayerBuilder, noise};
 use layer_testkit::registry::Registry;
-use layer_transfer::{Event, Limits, Outcome, Phase, Preview, Pull, PullError, PullRequest, Transfer};
+use layer_transfer::{Event, Limits, Outcome, Patience, Phase, Preview, Pull, PullError, PullRequest, Transfer};
 
 /// What a test pulls with. The store goes with it.
 pub(crate) struct Setup {
@@ -40,9 +40,13 @@ impl Setup {
     }
 
     pub(crate) fn with(options: Options) -> Self {
+        Self::limited(options, Limits::default())
+    }
+
+    pub(crate) fn limited(options: Options, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(folder.path()).unwrap());
-        let transfer = Transfer::new(Arc::clone(&store), Client::new(options).unwrap(), Limits::default());
+        let transfer = Transfer::new(Arc::clone(&store), Client::new(options).unwrap(), limits);
         Self { registry: Registry::start().unwrap(), store, transfer, folder }
     }
 
@@ -96,6 +100,7 @@ fn request(name: &str, platform: Option<&str>) -> PullRequest {
         reference: Reference::parse(name).unwrap().or_latest(),
         platform: platform.map(|text| text.parse::<Platform>().unwrap()),
         credentials: None,
+        patience: Patience::default(),
     }
 }
 

@@ -13,8 +13,8 @@ use content_range::ContentRange;
 
 use crate::body::next_chunk;
 use crate::client::RepositoryClient;
-use crate::context::{Asked, Context};
-use crate::error::RegistryError;
+use crate::context::{Asked, Context, Source, Sources};
+use crate::error::{Kind, RegistryError};
 use crate::retry::with_retries;
 use crate::transport::Answer;
 
@@ -32,6 +32,11 @@ pub struct BlobBody {
 }
 
 impl BlobBody {
+    /// The endpoint that these bytes come from.
+    pub fn source(&self) -> &Source {
+        &self.context.source
+    }
+
     /// The next bytes; `None` at the end of the answer.
     ///
     /// The end of the answer is the end of the blob only if the caller has seen as many bytes as the descriptor promises. Safe to cancel.
@@ -58,6 +63,16 @@ impl RepositoryClient {
     /// When the registry refuses or cannot be reached. [`crate::Kind::Range`] when it has nothing to send from `offset`, or sends something
     /// else: then ask from byte 0.
     pub async fn blob(&self, digest: &Digest, offset: u64) -> Result<BlobBody, RegistryError> {
+        self.blob_from(digest, offset, &Sources::default()).await
+    }
+
+    /// As [`Self::blob`], but asks those that `sources` holds for the senders of wrong bytes only if there is nobody else. Whoever sends the
+    /// bytes is noted there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::blob`].
+    pub async fn blob_from(&self, digest: &Digest, offset: u64, sources: &Sources) -> Result<BlobBody, RegistryError> {
         let context = self.context(Asked::Blob { repository: self.path().to_owned(), digest: *digest });
         let mut headers = HeaderMap::new();
         if offset > 0 {
@@ -65,7 +80,7 @@ impl RepositoryClient {
             headers.insert(RANGE, range);
         }
         let place = format!("blobs/{digest}");
-        let answer = self.ask(Method::GET, &(&*place).into(), headers, &context).await?;
+        let answer = self.ask_from(Method::GET, &(&*place).into(), headers, &context, sources).await?;
         match answer.response.status() {
             StatusCode::OK => {
                 let total = answer.response.content_length();
@@ -107,11 +122,27 @@ impl RepositoryClient {
             let context = self.context(Asked::Blob { repository: self.path().to_owned(), digest: *digest });
             return Err(RegistryError::TooLarge { context: Box::new(context), limit: cap });
         }
-        with_retries(&self.retry, || self.small_blob_once(digest, size)).await
+        let sources = Sources::default();
+        with_retries(&self.retry, || self.small_blob_from(digest, size, &sources)).await
     }
 
-    async fn small_blob_once(&self, digest: &Digest, size: u64) -> Result<Bytes, RegistryError> {
-        let mut body = self.blob(digest, 0).await?;
+    /// One try, in which a mirror that sends wrong bytes is passed over.
+    async fn small_blob_from(&self, digest: &Digest, size: u64, sources: &Sources) -> Result<Bytes, RegistryError> {
+        loop {
+            match self.small_blob_once(digest, size, sources).await {
+                Err(error) if error.kind() == Kind::Corrupt && sources.distrust() => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the bytes were wrong; asking somebody else"
+                    );
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn small_blob_once(&self, digest: &Digest, size: u64, sources: &Sources) -> Result<Bytes, RegistryError> {
+        let mut body = self.blob_from(digest, 0, sources).await?;
         let context = Box::new(body.context.clone());
         let read = async {
             let corrupt = |source| RegistryError::Corrupt { context: context.clone(), source };

@@ -29,6 +29,9 @@ pub enum NetworkError {
     /// The other side's certificate is signed by nobody whom this system knows.
     #[error("its certificate is signed by an authority that this system does not trust")]
     Untrusted,
+    /// The other side wants to know who we are, and takes no certificate that we have.
+    #[error("it wants a client certificate, and was shown none that it accepts")]
+    ClientCertificate,
     /// TLS failed in another way: a certificate that has run out or is for another name, say.
     #[error("TLS: {0}")]
     Tls(String),
@@ -62,15 +65,19 @@ impl NetworkError {
             // The resolver has no other way of saying that it could not find out, rather than that there is no such name.
             Self::Dns(words) => words.to_ascii_lowercase().contains("temporary"),
             Self::Refused | Self::Reset | Self::ConnectTimeout | Self::Other(_) => true,
-            Self::NoTls | Self::Untrusted | Self::Tls(_) => false,
+            Self::NoTls | Self::Untrusted | Self::ClientCertificate | Self::Tls(_) => false,
         }
     }
 
     fn from_tls(error: &rustls::Error) -> Self {
+        use rustls::AlertDescription as Alert;
         use rustls::CertificateError as Certificate;
-        use rustls::Error::{InvalidCertificate, InvalidMessage};
+        use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
         let words = match error {
             InvalidMessage(_) => return Self::NoTls,
+            AlertReceived(
+                Alert::CertificateRequired | Alert::BadCertificate | Alert::UnknownCA | Alert::CertificateUnknown,
+            ) => return Self::ClientCertificate,
             // A bad signature: an authority that this system does not know has the name of one that it does.
             InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature) => return Self::Untrusted,
             InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. }) => {

@@ -2,6 +2,7 @@
 //!
 //! No pool follows redirects by itself, sends a referrer, or unpacks a body: what a registry sends is what is hashed.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub(crate) struct Patience {
 }
 
 /// The connections to one server, and to those that it sends us on to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Transport {
     /// The server's host. What its folder or its entry says of trust holds for that host alone, at whatever port.
     host: Option<String>,
@@ -74,6 +75,13 @@ pub(crate) struct Answer {
     pub(crate) response: reqwest::Response,
     /// The one who answered, after all redirects.
     pub(crate) context: Context,
+}
+
+/// The HTTP library would print the passwords of proxies.
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("host", &self.host).finish_non_exhaustive()
+    }
 }
 
 impl Transport {

@@ -9,7 +9,9 @@ pub mod debian_images;
 pub mod http;
 pub mod image;
 pub mod layer;
+pub mod proxy;
 pub mod registry;
+pub mod tls;
 pub mod tree;
 mod watched;
 

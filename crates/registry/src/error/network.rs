@@ -56,7 +56,11 @@ impl NetworkError {
             }
             _ => {}
         }
-        if error.is_timeout() { Self::ConnectTimeout } else { Self::Other(root(error)) }
+        if error.is_timeout() {
+            return Self::ConnectTimeout;
+        }
+        let words = root(error);
+        if is_about_clients(&words) { Self::ClientCertificate } else { Self::Other(words) }
     }
 
     /// Whether the same may go well in a moment.
@@ -98,6 +102,13 @@ impl NetworkError {
         };
         Self::Tls(words.to_owned())
     }
+}
+
+/// Whether these are the words of the alert by which a server refuses a client's certificate, or the lack of one. HTTP/2 hands on errors of the
+/// connection below it as words alone.
+fn is_about_clients(words: &str) -> bool {
+    let alert = words.strip_prefix("received fatal alert: ").unwrap_or_default();
+    matches!(alert, "CertificateRequired" | "BadCertificate" | "UnknownCA" | "CertificateUnknown")
 }
 
 /// The first error of type `T` in the chain, also where it is wrapped in an [`io::Error`].

@@ -1,6 +1,7 @@
 //! Pools of connections: one for all servers of which nothing special is said, and one for each of the others.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,6 @@ const IDLE: Duration = Duration::from_secs(90);
 const MAX_HEADERS: u32 = 64 * 1024;
 
 /// What all connections of a client have in common.
-#[derive(Debug)]
 pub(crate) struct Pools {
     user_agent: String,
     /// Made once from the settings; loopback never goes by one.
@@ -41,6 +41,13 @@ enum Flavour {
     Unchecked,
     /// Neither checked, nor led through a proxy: for this machine.
     Loopback,
+}
+
+/// The HTTP library would print the passwords of proxies.
+impl fmt::Debug for Pools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pools").field("insecure", &self.insecure).finish_non_exhaustive()
+    }
 }
 
 impl Pools {

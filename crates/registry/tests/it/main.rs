@@ -5,7 +5,9 @@
 mod auth;
 mod blob;
 mod failure;
+mod hosts;
 mod manifest;
 mod redirect;
 mod server;
 mod tags;
+mod tls;

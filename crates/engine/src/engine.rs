@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use layer_registry::Client;
+use layer_registry::{Client, SetupError};
 use layer_store::Store;
 use layer_transfer::{Limits, Pull, PullRequest, Transfer};
 
@@ -30,6 +30,7 @@ pub struct Engine {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) store: Arc<Store>,
+    client: Client,
     transfer: Transfer,
     pub(crate) mounts: Mounts,
     /// Held while names are given to what has one, or taken: whoever removes an image must know all its names.
@@ -67,8 +68,8 @@ impl Engine {
         };
         let (store, mounts) =
             tokio::task::spawn_blocking(open).await.map_err(|error| OpenError::Task(error.into()))??;
-        let transfer = Transfer::new(Arc::clone(&store), client, options.limits);
-        Ok(Self { shared: Arc::new(Shared { store, transfer, mounts, naming: Mutex::new(()) }) })
+        let transfer = Transfer::new(Arc::clone(&store), client.clone(), options.limits);
+        Ok(Self { shared: Arc::new(Shared { store, client, transfer, mounts, naming: Mutex::new(()) }) })
     }
 
     /// Where the store lies.
@@ -79,6 +80,21 @@ impl Engine {
     /// Starts to pull an image. Dropping the [`Pull`] leaves it: what nobody else waits for is stopped, and what has come of it is kept.
     pub fn pull(&self, request: PullRequest) -> Pull {
         self.shared.transfer.pull(request)
+    }
+
+    /// How registries are reached now.
+    pub fn registries(&self) -> layer_registry::Options {
+        self.shared.client.options()
+    }
+
+    /// Takes over how registries are reached: insecure hosts, folders of certificates, mirrors, proxies. Pulls that run go on, and make their
+    /// next requests by what is set now.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be done; then all stays as it was.
+    pub fn set_registries(&self, options: layer_registry::Options) -> Result<(), SetupError> {
+        self.shared.client.reload(options)
     }
 
     /// Figures about the store.

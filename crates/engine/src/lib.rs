@@ -13,7 +13,10 @@ mod names;
 pub use engine::{Engine, Options, StoreInfo};
 pub use error::{EngineError, Kind, OpenError};
 pub use images::{HistoryItem, ImageDetail, ImageSummary};
-pub use layer_registry::{Credentials, InsecureHost, Options as RegistryOptions, ParseInsecureHostError, Secret};
+pub use layer_registry::{
+    Credentials, InsecureHost, MirrorUrl, Options as RegistryOptions, ParseInsecureHostError, ParseMirrorError,
+    ParseProxyError, Proxies, ProxyUrl, Secret, SetupError,
+};
 pub use layer_transfer::{Event, Limits, Outcome, Phase, Pull, PullCause, PullError, PullRequest};
 pub use mounts::{MountInfo, MountRequest};
 pub use names::Removed;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Buf as _, Bytes};
 use layer_digest::Digest;
-use layer_registry::{Kind, RegistryError, RepositoryClient, Retry};
+use layer_registry::{Kind, RegistryError, RepositoryClient, Retry, Sources};
 use tokio::sync::mpsc;
 
 use super::progress::Progress;
@@ -16,6 +16,7 @@ use crate::LayerError;
 /// brings something each time gets there.
 pub(super) async fn fetch(
     client: &RepositoryClient,
+    sources: &Sources,
     digest: Digest,
     mut at: u64,
     progress: &Progress,
@@ -28,7 +29,7 @@ pub(super) async fn fetch(
     progress.received.store(at, Ordering::Relaxed);
     while at < size {
         let start = at;
-        let error = match request(client, digest, &mut at, ranges, progress, &chunks).await {
+        let error = match request(client, sources, digest, &mut at, ranges, progress, &chunks).await {
             Ok(Step::Left) => return Ok(()),
             // Whether the answer ended properly behind the last byte doesn't matter: the digest tells if it was the last.
             Ok(Step::Ended) | Err(_) if at >= size => break,
@@ -74,13 +75,14 @@ enum Step {
 /// One request, for what is missing.
 async fn request(
     client: &RepositoryClient,
+    sources: &Sources,
     digest: Digest,
     at: &mut u64,
     ranges: bool,
     progress: &Progress,
     chunks: &mpsc::Sender<Bytes>,
 ) -> Result<Step, RegistryError> {
-    let mut body = client.blob(&digest, if ranges { *at } else { 0 }).await?;
+    let mut body = client.blob_from(&digest, if ranges { *at } else { 0 }, sources).await?;
     let mut skip = at.saturating_sub(body.start);
     while let Some(mut chunk) = body.chunk().await? {
         let known = usize::try_from(skip).map_or(chunk.len(), |skip| skip.min(chunk.len()));

@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use layer_digest::BlobId;
+use layer_registry::Sources;
 use layer_store::{ForeignLink, Ingest, LayerRecord, StagedLayer, StoreError};
 use layer_unpack::Applied;
 use tokio::sync::mpsc;
@@ -64,6 +65,7 @@ impl Lead<'_> {
         // Bytes of an earlier attempt, and bytes on the disk, may have gone bad since; neither counts as the registry's fault.
         let mut trust_stored = true;
         let mut chances = 2;
+        let sources = Sources::default();
         loop {
             let found = self.look().await?;
             let use_stored = found.blob && trust_stored;
@@ -81,7 +83,7 @@ impl Lead<'_> {
                 Some(Err(_)) | None => None,
             };
             let unpack = claim.is_some();
-            match self.attempt(use_stored, claim).await {
+            match self.attempt(use_stored, claim, &sources).await {
                 Ok(()) if unpack || found.layer => return Ok(()),
                 Ok(()) => trust_stored = true,
                 Err(Attempt::Final(error)) => return Err(error),
@@ -97,10 +99,11 @@ impl Lead<'_> {
                         trust_stored = false;
                         continue;
                     }
-                    // What an earlier attempt had left may be to blame, and is gone now.
-                    chances -= u32::from(!resumed);
+                    let senders = sources.to_string();
+                    // What an earlier attempt had left may be to blame, and is gone now. So may a mirror, which is asked no more.
+                    chances -= u32::from(!sources.distrust() && !resumed);
                     if chances == 0 {
-                        return Err(error);
+                        return Err(error.sent_by(senders));
                     }
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -124,7 +127,7 @@ impl Lead<'_> {
     }
 
     /// One way through the pipeline.
-    async fn attempt(&self, use_stored: bool, claim: Option<Claim>) -> Result<(), Attempt> {
+    async fn attempt(&self, use_stored: bool, claim: Option<Claim>, sources: &Sources) -> Result<(), Attempt> {
         let job = self.job;
         let progress = Arc::new(Progress::new(job.descriptor.size));
         // A place at the registry is held while the network is used, not while the rest is unpacked.
@@ -153,7 +156,7 @@ impl Lead<'_> {
         let wire = self.spawn(move || pipeline::wire(blob, source, &counters, wire_end));
         let tar = self.spawn(move || pipeline::tar(diff, stage, tar_end));
         let network = async {
-            let result = fetch::fetch(&job.client, job.descriptor.digest, start, &progress, chunks).await;
+            let result = fetch::fetch(&job.client, sources, job.descriptor.digest, start, &progress, chunks).await;
             drop(place);
             result
         };

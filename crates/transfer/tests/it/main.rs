@@ -4,6 +4,7 @@
 
 mod cancel;
 mod faults;
+mod mirrors;
 mod resolve;
 mod setup;
 mod sharing;

@@ -30,6 +30,13 @@ pub struct ParseProxyError {
     what: String,
 }
 
+impl ParseProxyError {
+    /// The setting `name` is no address of a proxy.
+    pub fn of(name: &str) -> Self {
+        Self { what: format!("what `{name}` is set to") }
+    }
+}
+
 impl Proxies {
     /// What `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say, or the same in small letters. Empty ones say nothing.
     ///
@@ -46,9 +53,7 @@ impl Proxies {
             filled(name).or_else(|| filled(&name.to_ascii_lowercase()))
         };
         let proxy = |name: &str| match text(name) {
-            Some(text) => {
-                text.parse().map(Some).map_err(|_| ParseProxyError { what: format!("what `{name}` is set to") })
-            }
+            Some(text) => text.parse().map(Some).map_err(|_| ParseProxyError::of(name)),
             None => Ok(None),
         };
         let all = proxy("ALL_PROXY")?;

@@ -14,7 +14,7 @@ use content_range::ContentRange;
 use crate::body::next_chunk;
 use crate::client::RepositoryClient;
 use crate::context::{Asked, Context, Source, Sources};
-use crate::error::{Kind, RegistryError};
+use crate::error::RegistryError;
 use crate::retry::with_retries;
 use crate::transport::Answer;
 
@@ -66,8 +66,7 @@ impl RepositoryClient {
         self.blob_from(digest, offset, &Sources::default()).await
     }
 
-    /// As [`Self::blob`], but asks those that `sources` holds for the senders of wrong bytes only if there is nobody else. Whoever sends the
-    /// bytes is noted there.
+    /// As [`Self::blob`], but passes over the mirrors that `sources` holds for the senders of wrong bytes. Whoever sends the bytes is noted there.
     ///
     /// # Errors
     ///
@@ -126,14 +125,14 @@ impl RepositoryClient {
         with_retries(&self.retry, || self.small_blob_from(digest, size, &sources)).await
     }
 
-    /// One try, in which a mirror that sends wrong bytes is passed over.
+    /// One try, in which mirrors that send something wrong, or nothing to the end, are passed over.
     async fn small_blob_from(&self, digest: &Digest, size: u64, sources: &Sources) -> Result<Bytes, RegistryError> {
         loop {
             match self.small_blob_once(digest, size, sources).await {
-                Err(error) if error.kind() == Kind::Corrupt && sources.distrust() => {
+                Err(error) if sources.distrust() => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "the bytes were wrong; asking somebody else"
+                        "a mirror is no help; asking somebody else"
                     );
                 }
                 outcome => return outcome,

@@ -145,7 +145,7 @@ impl<'a> Upstream<'a> {
         pools: &Pools,
         watch: &mut Watch,
     ) -> Result<Endpoint, HostConfigError> {
-        let Server { api, capabilities, mut tls, headers, dial_timeout } = server;
+        let Server { api, capabilities, mut tls, headers, dial_timeout, proxy } = server;
         let url = api.as_ref().unwrap_or(&self.https);
         if tls.is_empty() && url.scheme() == "https" {
             // The folder of the server's own name; that of the registry goes by the name in references.
@@ -167,7 +167,7 @@ impl<'a> Upstream<'a> {
             headers,
             namespace: (!is_own).then(|| self.domain.to_owned()),
             is_trusted: is_own && (url.scheme() == "https" || is_lenient),
-            transport: pools.transport(url, &trust, dial)?,
+            transport: pools.transport(url, &trust, dial, proxy.as_ref())?,
             address: match api {
                 None if is_lenient => Address::lenient(self.https.clone(), self.http.clone()),
                 None => Address::Fixed(self.https.clone()),
@@ -186,6 +186,7 @@ impl Server {
             tls: certificates::TlsFiles::default(),
             headers: HeaderMap::new(),
             dial_timeout: None,
+            proxy: None,
         }
     }
 }

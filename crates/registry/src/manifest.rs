@@ -9,7 +9,7 @@ use layer_oci::media_type;
 use crate::body::read_capped;
 use crate::client::RepositoryClient;
 use crate::context::{Asked, Context, Sources};
-use crate::error::{Kind, RegistryError};
+use crate::error::RegistryError;
 use crate::retry::{Retry, with_retries};
 use crate::tags::is_tag;
 
@@ -82,7 +82,7 @@ impl RepositoryClient {
         with_retries(&self.retry, || self.head_once(&place, &context)).await
     }
 
-    /// One try, in which a mirror that sends wrong bytes is passed over.
+    /// One try, in which mirrors that send something wrong, or nothing to the end, are passed over.
     async fn manifest_from(
         &self,
         at: &ManifestAt,
@@ -92,10 +92,10 @@ impl RepositoryClient {
     ) -> Result<FetchedManifest, RegistryError> {
         loop {
             match self.manifest_once(at, place, context, sources).await {
-                Err(error) if error.kind() == Kind::Corrupt && sources.distrust() => {
+                Err(error) if sources.distrust() => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "the bytes were wrong; asking somebody else"
+                        "a mirror is no help; asking somebody else"
                     );
                 }
                 outcome => return outcome,
@@ -134,6 +134,10 @@ impl RepositoryClient {
             if announced != computed {
                 return Err(RegistryError::Announced { context, announced, computed });
             }
+        }
+        // Behind a tag there is no digest to prove a page of some login by. Of the registry itself, whoever reads the document finds out.
+        if context.source.is_mirror() && serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err() {
+            return Err(RegistryError::Malformed { context, reason: "it is no JSON".to_owned() });
         }
         Ok(FetchedManifest { media_type, digest, bytes })
     }

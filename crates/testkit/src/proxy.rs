@@ -1,4 +1,4 @@
-//! A proxy inside the test: it forwards plain requests and opens tunnels, counts both, and sends the names it is told about where it is told.
+//! A proxy inside the test: it forwards plain requests and opens tunnels, by HTTP or SOCKS, counts both, and sends the names it is told about where it is told.
 //!
 //! Names that lead nowhere else are how a test gives a registry on 127.0.0.1 a name of its own.
 
@@ -65,6 +65,11 @@ impl Proxy {
         format!("http://{}", self.shared.address)
     }
 
+    /// `socks5h://127.0.0.1:<port>`.
+    pub fn socks_url(&self) -> String {
+        format!("socks5h://{}", self.shared.address)
+    }
+
     /// `http://user:password@127.0.0.1:<port>`, after which nobody else is let through.
     pub fn url_with_login(&self, user: &str, password: &str) -> String {
         let login = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
@@ -119,6 +124,9 @@ impl Shared {
     fn serve(&self, client: TcpStream) -> io::Result<()> {
         client.set_nodelay(true)?;
         let mut reader = BufReader::new(client.try_clone()?);
+        if reader.fill_buf()?.first() == Some(&5) {
+            return self.serve_socks(reader, client);
+        }
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
@@ -165,6 +173,36 @@ impl Shared {
         }
         server.write_all(format!("{head}\r\n").as_bytes())?;
         carry(reader, client, server)
+    }
+
+    /// The same for a client that speaks SOCKS, version 5, and leaves names to the proxy.
+    ///
+    /// Spec: RFC 1928.
+    fn serve_socks(&self, mut reader: BufReader<TcpStream>, mut client: TcpStream) -> io::Result<()> {
+        let mut greeting = [0; 2];
+        reader.read_exact(&mut greeting)?;
+        reader.read_exact(&mut vec![0; greeting[1].into()])?;
+        // No login.
+        client.write_all(&[5, 0])?;
+        let mut head = [0; 5];
+        reader.read_exact(&mut head)?;
+        // The command to connect, and an address that is a name.
+        if (head[1], head[3]) != (1, 3) {
+            return client.write_all(&[5, 8, 0, 1, 0, 0, 0, 0, 0, 0]);
+        }
+        let mut name = vec![0; head[4].into()];
+        reader.read_exact(&mut name)?;
+        let mut port = [0; 2];
+        reader.read_exact(&mut port)?;
+        let authority = format!("{}:{}", String::from_utf8_lossy(&name), u16::from_be_bytes(port));
+        lock(&self.log).push(Passed::Tunnel(authority.clone()));
+        match self.connect(&authority) {
+            Some(server) => {
+                client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])?;
+                carry(reader, client, server)
+            }
+            None => client.write_all(&[5, 4, 0, 1, 0, 0, 0, 0, 0, 0]),
+        }
     }
 
     fn connect(&self, authority: &str) -> Option<TcpStream> {

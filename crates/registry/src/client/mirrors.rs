@@ -28,7 +28,7 @@ impl RepositoryClient {
         self.ask_from(method, place, headers, context, &Sources::default()).await
     }
 
-    /// As [`Self::ask`], but asks those that `sources` avoids only if there is nobody else. Whoever answers is noted there.
+    /// As [`Self::ask`], but passes over the mirrors that `sources` avoids. Whoever answers is noted there.
     pub(crate) async fn ask_from(
         &self,
         method: Method,
@@ -40,11 +40,12 @@ impl RepositoryClient {
         let all = self.endpoints(context)?;
         let needed = context.asked.needs(&method);
         let able: Vec<_> = all.iter().filter(|endpoint| endpoint.capabilities.cover(needed)).collect();
-        let mut chosen: Vec<_> = able.iter().filter(|endpoint| !sources.avoids(&endpoint.source)).collect();
-        if chosen.is_empty() {
-            // All have sent wrong bytes: the last one is the closest to where they are made.
-            chosen.extend(able.last());
-        }
+        // The last one is asked in any case: it is the closest to where the bytes are made.
+        let chosen = able
+            .iter()
+            .enumerate()
+            .filter(|(index, endpoint)| index + 1 == able.len() || !sources.avoids(&endpoint.source));
+        let chosen: Vec<_> = chosen.map(|(_, endpoint)| *endpoint).collect();
         let mut said: Vec<String> = Vec::new();
         for (index, endpoint) in chosen.iter().enumerate() {
             let mut context = context.clone();

@@ -90,12 +90,12 @@ impl Sources {
         });
     }
 
-    /// Whether `source` should not be asked as long as there is another one.
+    /// Whether `source` has sent wrong bytes.
     pub(crate) fn avoids(&self, source: &Source) -> bool {
         self.known(|known| known.avoided.contains(source))
     }
 
-    /// Holds those who have sent bytes since the last time for the ones who sent wrong ones: they are asked again only if nobody else is left.
+    /// Holds those who have sent bytes since the last time for the ones who sent wrong ones: mirrors among them are asked no more.
     ///
     /// Returns whether a mirror is among those that were not held for such before: then there is hope that somebody else has the right bytes.
     pub fn distrust(&self) -> bool {

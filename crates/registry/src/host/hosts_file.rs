@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::address::api;
 use super::certificates::TlsFiles;
 use super::error::HostConfigError;
+use crate::transport::{ParseProxyError, ProxyUrl};
 
 /// What a server may be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub(super) struct Server {
     /// Sent with every request to it.
     pub(super) headers: HeaderMap,
     pub(super) dial_timeout: Option<Duration>,
+    /// The proxy to it, in place of all that is said of proxies elsewhere.
+    pub(super) proxy: Option<ProxyUrl>,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +70,7 @@ struct Document {
     #[serde(default)]
     header: BTreeMap<Spanned<String>, OneOrMany>,
     dial_timeout: Option<Spanned<String>>,
+    proxy: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -79,6 +83,7 @@ struct Entry {
     override_path: bool,
     header: BTreeMap<Spanned<String>, OneOrMany>,
     dial_timeout: Option<Spanned<String>>,
+    proxy: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -121,9 +126,19 @@ impl HostsFile {
     }
 
     fn of(document: Document, folder: &Path) -> Result<Self, Wrong> {
-        let Document { server, host, capabilities, ca, client, skip_verify, override_path, header, dial_timeout } =
-            document;
-        let entry = Entry { capabilities, ca, client, skip_verify, override_path, header, dial_timeout };
+        let Document {
+            server,
+            host,
+            capabilities,
+            ca,
+            client,
+            skip_verify,
+            override_path,
+            header,
+            dial_timeout,
+            proxy,
+        } = document;
+        let entry = Entry { capabilities, ca, client, skip_verify, override_path, header, dial_timeout, proxy };
         let mut last = Server::of(server.as_ref(), entry, folder)?;
         if last.api.is_none() {
             // The registry itself can do all that there is to do.
@@ -157,12 +172,17 @@ impl Server {
             skip_verify: entry.skip_verify,
         };
         let dial_timeout = entry.dial_timeout.as_ref().map(duration).transpose()?;
+        let proxy = entry.proxy.map(|text| {
+            let url = text.get_ref().parse::<ProxyUrl>();
+            url.map_err(|_| (text.span().start, ParseProxyError::of("proxy").to_string()))
+        });
         Ok(Self {
             api,
             capabilities: capabilities(entry.capabilities.as_deref().unwrap_or_default())?,
             tls,
             headers: headers(&entry.header)?,
             dial_timeout,
+            proxy: proxy.transpose()?,
         })
     }
 }
@@ -270,7 +290,7 @@ mod tests {
         let file = parse(
             "ca = 'up.crt'\nskip_verify = true\ncapabilities = ['push']\n\n[host.'m.example']\ncapabilities = ['pull', 'Push']\n\
              ca = ['one.crt', '/abs/two.crt']\nclient = [['c.cert', 'c.key'], 'both.pem', ['other.pem', '']]\n\
-             dial_timeout = '1m1.5s'\n[host.'m.example'.header]\nx-one = 'a'\nX-Two = ['b', 'c']\n",
+             dial_timeout = '1m1.5s'\nproxy = 'http://bob:hidden@p.example:1'\n[host.'m.example'.header]\nx-one = 'a'\nX-Two = ['b', 'c']\n",
         )
         .unwrap();
         let at = |name: &str| Path::new("/certs.d/r.example").join(name);
@@ -284,6 +304,7 @@ mod tests {
         let pairs = [("c.cert", "c.key"), ("both.pem", "both.pem"), ("other.pem", "other.pem")];
         assert_eq!(mirror.tls.pairs, pairs.map(|(certificate, key)| (at(certificate), at(key))));
         assert_eq!(mirror.dial_timeout, Some(Duration::from_millis(61_500)));
+        assert_eq!(mirror.proxy.as_ref().unwrap().to_string(), "http://xxxxx:xxxxx@p.example:1");
         assert_eq!(mirror.headers["x-one"], "a");
         assert_eq!(mirror.headers.get_all("x-two").iter().collect::<Vec<_>>(), ["b", "c"]);
         assert!(!format!("{:?}", mirror.headers).contains("\"a\""));
@@ -304,6 +325,7 @@ mod tests {
             ("dial_timeout = '-3s'", 1, "`-3s` is no time"),
             ("[header]\nok = 'x'\n'a b' = 'y'", 3, "`a b` is no name of a header"),
             ("[header]\nx = \"a\\nb\"", 2, "`x` has a value"),
+            ("\nproxy = 'ftp://p'", 2, "what `proxy` is set to is no address of a proxy"),
             ("server = ", 1, ""),
         ] {
             let (at, reason) = parse(text).expect_err(text);

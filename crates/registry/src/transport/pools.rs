@@ -9,7 +9,7 @@ use reqwest::Url;
 use reqwest::redirect::Policy;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::{Transport, tls};
+use super::{ProxyUrl, Transport, tls};
 use crate::client::Options;
 use crate::error::SetupError;
 use crate::host::{HostConfigError, InsecureHost, Trust, is_loopback};
@@ -63,7 +63,7 @@ impl Pools {
         };
         let pools = Self {
             user_agent: options.user_agent.clone(),
-            proxies: proxies.all().map_err(|error| SetupError { reason: error.without_url().to_string() })?,
+            proxies: proxies.all().map_err(failed)?,
             roots: Arc::new(tls::system_roots()),
             insecure: options.insecure.clone().into(),
             plain: Mutex::default(),
@@ -83,13 +83,25 @@ impl Pools {
         self.insecure.iter().any(|rule| rule.covers(url))
     }
 
-    /// The connections to the server at `url`, which may take `dial` each to come about.
-    pub(crate) fn transport(&self, url: &Url, trust: &Trust, dial: Duration) -> Result<Transport, HostConfigError> {
+    /// The connections to the server at `url`, which may take `dial` each to come about, and go by `proxy` if the server has one of its own.
+    pub(crate) fn transport(
+        &self,
+        url: &Url,
+        trust: &Trust,
+        dial: Duration,
+        proxy: Option<&ProxyUrl>,
+    ) -> Result<Transport, HostConfigError> {
         let setup = |error: SetupError| HostConfigError::Setup {
             host: url.host_str().unwrap_or_default().to_owned(),
             reason: error.reason,
         };
         let plain = |flavour| self.plain(flavour, dial).map_err(setup);
+        let by = match proxy {
+            Some(proxy) => &[proxy.for_all().map_err(|error| setup(failed(error)))?][..],
+            None if is_loopback(url) => &[],
+            None => &self.proxies,
+        };
+        let is_plain = proxy.is_none() && trust.authorities.is_empty();
         let mut roots = Arc::clone(&self.roots);
         if !trust.authorities.is_empty() {
             let more = Arc::make_mut(&mut roots);
@@ -103,7 +115,7 @@ impl Pools {
         // Docker, too, lets the list of insecure registries win over certificates. Loopback must prove itself once an authority is named.
         let loopback_is_free = is_loopback(url) && trust.authorities.is_empty();
         let unchecked = trust.skip_verify.unwrap_or(self.is_insecure(url) || loopback_is_free);
-        let own = if trust.identities.is_empty() && trust.authorities.is_empty() && trust.skip_verify.is_none() {
+        let own = if is_plain && trust.identities.is_empty() && trust.skip_verify.is_none() {
             plain(match () {
                 () if is_loopback(url) => Flavour::Loopback,
                 () if unchecked => Flavour::Unchecked,
@@ -115,12 +127,13 @@ impl Pools {
             } else {
                 tls::checked(Arc::clone(&roots), &trust.identities)
             };
-            config.and_then(|config| self.build(config, dial, is_loopback(url))).map_err(setup)?
+            config.and_then(|config| self.build(config, dial, by)).map_err(setup)?
         };
-        let away = if trust.authorities.is_empty() {
+        let away = if is_plain {
             plain(Flavour::Checked)?
         } else {
-            tls::checked(roots, &[]).and_then(|config| self.build(config, dial, false)).map_err(setup)?
+            let by = if proxy.is_some() { by } else { &self.proxies };
+            tls::checked(roots, &[]).and_then(|config| self.build(config, dial, by)).map_err(setup)?
         };
         Ok(Transport {
             host: url.host_str().map(str::to_owned),
@@ -141,12 +154,13 @@ impl Pools {
             Flavour::Checked => tls::checked(Arc::clone(&self.roots), &[])?,
             Flavour::Unchecked | Flavour::Loopback => tls::unchecked(&[])?,
         };
-        let pool = self.build(config, dial, flavour == Flavour::Loopback)?;
+        let by = if flavour == Flavour::Loopback { &[] } else { &self.proxies[..] };
+        let pool = self.build(config, dial, by)?;
         plain.insert((flavour, dial), pool.clone());
         Ok(pool)
     }
 
-    fn build(&self, tls: ClientConfig, dial: Duration, is_loopback: bool) -> Result<reqwest::Client, SetupError> {
+    fn build(&self, tls: ClientConfig, dial: Duration, by: &[reqwest::Proxy]) -> Result<reqwest::Client, SetupError> {
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .user_agent(&self.user_agent)
@@ -157,11 +171,13 @@ impl Pools {
             .http2_max_header_list_size(MAX_HEADERS)
             // The library's own look at the environment is switched off: proxies are a setting here.
             .no_proxy();
-        if !is_loopback {
-            for proxy in &self.proxies {
-                builder = builder.proxy(proxy.clone());
-            }
+        for proxy in by {
+            builder = builder.proxy(proxy.clone());
         }
-        builder.build().map_err(|error| SetupError { reason: error.without_url().to_string() })
+        builder.build().map_err(failed)
     }
+}
+
+fn failed(error: reqwest::Error) -> SetupError {
+    SetupError { reason: error.without_url().to_string() }
 }

@@ -83,6 +83,13 @@ impl Proxies {
     }
 }
 
+impl ProxyUrl {
+    /// One for whatever is asked over it.
+    pub(super) fn for_all(&self) -> Result<Proxy, reqwest::Error> {
+        Proxy::all(self.0.clone())
+    }
+}
+
 impl FromStr for ProxyUrl {
     type Err = ParseProxyError;
 

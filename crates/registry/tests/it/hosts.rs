@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::body::Bytes;
 use axum::response::Response;
 use layer_digest::Digest;
 use layer_reference::Repository;
@@ -14,7 +15,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::server::{Seen, Server, answer, chain, options, refusal};
+use crate::server::{Seen, Server, answer, chain, options, refusal, then_break};
 
 /// A folder of folders for registries.
 pub(crate) struct Certs(TempDir);
@@ -258,6 +259,34 @@ async fn both_wrong_is_an_error_that_names_the_digests_and_the_sender() {
     assert!(text.starts_with(&format!("registry `{}` sent something else", upstream.address)), "{text}");
     assert!(text.contains(&format!("want `{}`, got `{}`", blob(), Digest::sha256(b"012345678X"))), "{text}");
     assert_eq!((mirror.seen().len(), upstream.seen().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_mirror_without_the_blob_does_not_speak_for_a_registry_that_has_it_wrong() {
+    let upstream = Server::start(|_, _| answer(200, &[], "012345678X")).await;
+    let mirror = Server::start(|_, _| refusal(404, "BLOB_UNKNOWN", "not here")).await;
+    let certs = Certs::new();
+    certs.put(&upstream.address.to_string(), "hosts.toml", &format!("[host.'{}']\n", mirror.url("")));
+    let error = certs.client(&upstream.address.to_string()).small_blob(&blob(), 10, 100).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Corrupt, "{}", chain(&error));
+    assert_eq!((mirror.seen().len(), upstream.seen().len()), (2, 2));
+    assert!(error.hint().unwrap().contains("not here"));
+}
+
+#[tokio::test]
+async fn a_mirror_that_sends_something_else_altogether_is_passed_over() {
+    let upstream = registry("upstream").await;
+    let mirrors = [
+        Server::start(|_, _| answer(200, &[], "<h1>Log in to this network</h1>")).await,
+        Server::start(|_, _| answer(200, &[("content-length", "10")], then_break(vec![Bytes::from_static(b"{")])))
+            .await,
+        Server::start(|_, _| answer(200, &[("content-length", "5000000")], "x".repeat(5_000_000))).await,
+    ];
+    let certs = Certs::new();
+    let hosts = mirrors.iter().map(|mirror| format!("[host.'{}']\n", mirror.url(""))).collect::<String>();
+    certs.put(&upstream.address.to_string(), "hosts.toml", &hosts);
+    assert_eq!(by(&certs.client(&upstream.address.to_string())).await, "{\"by\":\"upstream\"}");
+    assert!(mirrors.iter().chain([&upstream]).all(|server| server.seen().len() == 1));
 }
 
 #[tokio::test]

@@ -178,6 +178,29 @@ async fn proxies_are_used_for_all_but_this_machine_and_those_that_are_spared() {
 }
 
 #[tokio::test]
+async fn a_proxy_may_speak_socks_and_be_one_servers_own() {
+    let (registry, ours) = (registry(), Authority::new("ours").unwrap());
+    let front = TlsFront::start(registry.address(), &ours.server(&["registry.test", "mirror.test"]).unwrap()).unwrap();
+    let [socks, own] = [(); 2].map(|()| Proxy::start().unwrap());
+    socks.route("registry.test:443", front.address());
+    own.route("mirror.test:443", front.address());
+    let certs = Certs::new();
+    certs.put("registry.test", "ca.crt", ours.pem());
+    let client = client(behind(&socks.socks_url(), "", certs.options()), "registry.test");
+    client.manifest(&tag()).await.unwrap();
+    assert_eq!(socks.passed(), [Passed::Tunnel("registry.test:443".to_owned())]);
+    let login = own.url_with_login("bob", "hidden");
+    let hosts = format!("[host.'https://mirror.test']\nca = 'ca.crt'\nproxy = '{login}'\n");
+    certs.put("registry.test", "hosts.toml", &hosts);
+    client.manifest(&tag()).await.unwrap();
+    assert_eq!((own.passed(), socks.passed().len()), (vec![Passed::Tunnel("mirror.test:443".to_owned())], 1));
+    certs.put("registry.test", "hosts.toml", &hosts.replace("hidden", "wrong"));
+    client.manifest(&tag()).await.unwrap();
+    assert_eq!(own.passed().last(), Some(&Passed::Refused));
+    assert_eq!(socks.passed().len(), 2);
+}
+
+#[tokio::test]
 async fn debians_registry_speaks_http_2_under_tls() {
     let ours = Authority::new("ours").unwrap();
     let plain = DebianRegistry::start().unwrap();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use layer_engine::InsecureHost;
 
-use crate::config::{Address, LogFilter, NetworkArgs};
+use crate::config::{Address, LogFilter, NetworkArgs, RegistryArgs};
 
 /// Where settings are looked for when nobody names another file.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/layerd/config.toml";
@@ -16,7 +16,7 @@ pub(crate) const DEFAULT_CONFIG: &str = "/etc/layerd/config.toml";
 ///
 /// Every option can also be set in the environment, and by its long name in the file that --config names. An option wins over the
 /// environment, and the environment over the file.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "layerd", version, max_term_width = 100)]
 pub(crate) struct Args {
     /// The file with settings [default: /etc/layerd/config.toml, if it is there]
@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// A registry that needs no valid certificate, or no TLS: `host`, `host:port` or `10.0.0.0/8`. Can be given more than once
     #[arg(long, value_name = "HOST", env = "LAYERD_INSECURE_REGISTRY", hide_env_values = true, value_delimiter = ',')]
     pub(crate) insecure_registry: Option<Vec<InsecureHost>>,
+
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
 
     /// How many layers are fetched from one registry at a time [default: 4]
     #[arg(long, value_name = "NUMBER", env = "LAYERD_DOWNLOADS", hide_env_values = true,
@@ -79,6 +82,7 @@ mod tests {
         assert!(refused(&["--listen", "tcp://127.0.0.1:1"]).contains("unix://PATH"));
         assert!(refused(&["--log", "info,x=loud"]).contains("--log"));
         assert!(refused(&["--insecure-registry", "http://x"]).contains("--insecure-registry"));
+        assert!(refused(&["--mirror", "https://m.lab"]).contains("--mirror"));
         assert!(refused(&["--downloads", "0"]).contains("--downloads"));
         assert!(refused(&["--retries", "x"]).contains("`x` is not a whole number from 0 to 100"));
         assert!(refused(&["extra"]).contains("extra"));

@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use layer_engine::InsecureHost;
+use layer_engine::{InsecureHost, ParseProxyError};
 use serde::{Deserialize, Deserializer};
 use tracing_subscriber::EnvFilter;
 
 mod network;
+mod registries;
 
 use crate::cli::{Args, DEFAULT_CONFIG};
 use network::{Asked, Number, Speed};
 pub(crate) use network::{NetworkArgs, Retries, Seconds};
+use registries::{MirrorTable, ProxyTable};
+pub(crate) use registries::{Registries, RegistryArgs};
 
 /// The store when nobody names one.
 const DEFAULT_ROOT: &str = "/var/lib/layerd";
@@ -35,7 +38,7 @@ pub(crate) struct Settings {
     pub(crate) listen: Vec<Address>,
     pub(crate) group: Group,
     pub(crate) log: LogFilter,
-    pub(crate) insecure_registry: Vec<InsecureHost>,
+    pub(crate) registries: Registries,
     pub(crate) downloads: Option<u16>,
     pub(crate) network: NetworkArgs,
     pub(crate) shutdown_timeout: Duration,
@@ -62,6 +65,9 @@ struct File {
     log: Option<LogFilter>,
     #[serde(deserialize_with = "parsed_list")]
     insecure_registry: Option<Vec<InsecureHost>>,
+    certs_dir: Option<Vec<PathBuf>>,
+    mirrors: Option<MirrorTable>,
+    proxy: Option<ProxyTable>,
     #[serde(deserialize_with = "downloads")]
     downloads: Option<u16>,
     downloads_total: Option<Number>,
@@ -102,6 +108,9 @@ pub(crate) enum ConfigError {
     /// It says something that makes no sense.
     #[error("the settings in `{}`, line {line}: {reason}", .path.display())]
     Parse { path: PathBuf, line: usize, reason: String },
+    /// The environment names a proxy that is none.
+    #[error(transparent)]
+    Proxy(#[from] ParseProxyError),
     /// A path can't be made absolute.
     #[error("find the folder `{}`", .path.display())]
     Path { path: PathBuf, source: io::Error },
@@ -122,7 +131,13 @@ impl Settings {
             listen: args.listen.or(file.listen).unwrap_or_default(),
             group: args.group.or(file.group).map_or(Group::Default(DEFAULT_GROUP), Group::Named),
             log: args.log.or(file.log).unwrap_or_else(|| LogFilter(DEFAULT_LOG.to_owned())),
-            insecure_registry: args.insecure_registry.or(file.insecure_registry).unwrap_or_default(),
+            registries: Registries::new(
+                args.registries,
+                args.insecure_registry.or(file.insecure_registry).unwrap_or_default(),
+                file.certs_dir,
+                file.mirrors,
+                file.proxy,
+            )?,
             downloads: args.downloads.or(file.downloads),
             network: args.network.or(NetworkArgs {
                 downloads_total: file.downloads_total,
@@ -173,7 +188,7 @@ impl ConfigError {
                 Some(format!("without `--config`, `{DEFAULT_CONFIG}` is read if it is there"))
             }
             Self::Parse { .. } => Some("`layerd --help` lists the settings".to_owned()),
-            Self::Read { .. } | Self::TooLarge { .. } | Self::Path { .. } => None,
+            Self::Read { .. } | Self::TooLarge { .. } | Self::Proxy(_) | Self::Path { .. } => None,
         }
     }
 }
@@ -278,7 +293,6 @@ mod tests {
         assert_eq!(from_file.listen, [Address::Unix("/a".into()), Address::Passed]);
         assert_eq!(from_file.downloads, Some(7));
         assert_eq!(from_file.shutdown_timeout, Duration::from_secs(3));
-        assert_eq!(from_file.insecure_registry.len(), 1);
         assert_eq!(from_file.group, Group::Named("staff".into()));
         assert_eq!(from_file.log.0, "debug");
         let both = settings(text, &["--root", "/from/flag", "--listen", "unix:///b,unix:///c"]).unwrap();
@@ -307,6 +321,45 @@ mod tests {
     }
 
     #[test]
+    fn how_registries_are_reached_is_put_together() {
+        let text = "insecure-registry = ['10.0.0.0/8']\ncerts-dir = ['/a', '/b']\n\
+                    [mirrors]\n'docker.io' = ['https://m.lab:5000', 'http://n.lab/hub']\n'*' = ['all.lab']\n\
+                    [proxy]\nhttp = 'http://file:1'\nhttps = 'http://file:2'\nno-proxy = 'x,y'\n";
+        let options = |text: &str, words: &[&str]| {
+            let mut options = layer_engine::RegistryOptions::default();
+            settings(text, words).unwrap().registries.apply(&mut options);
+            options
+        };
+        let shown = |options: &layer_engine::RegistryOptions, registry: &str| {
+            options.mirrors[registry].iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let from_file = options(text, &[]);
+        assert_eq!(from_file.insecure.len(), 1);
+        assert_eq!(from_file.certs_dirs, [Path::new("/a"), Path::new("/b")]);
+        assert_eq!(shown(&from_file, "docker.io"), ["https://m.lab:5000/", "http://n.lab/hub/"]);
+        assert_eq!(shown(&from_file, "*"), ["https://all.lab/"]);
+        let words = [
+            "--certs-dir=/c",
+            "--mirror=quay.io=https://q.lab,quay.io=https://r.lab",
+            "--http-proxy=http://bob:hidden@flag:3",
+        ];
+        let both = options(text, &words);
+        assert_eq!(both.certs_dirs, [Path::new("/c")]);
+        assert_eq!(both.mirrors.len(), 1);
+        assert_eq!(shown(&both, "quay.io"), ["https://q.lab/", "https://r.lab/"]);
+        let proxies = both.proxies.unwrap();
+        assert_eq!(proxies.http.unwrap().to_string(), "http://xxxxx:xxxxx@flag:3");
+        assert_eq!(proxies.https.unwrap().to_string(), "http://file:2");
+        assert_eq!(proxies.no_proxy.as_deref(), Some("x,y"));
+        let error = settings("", &["--https-proxy=http://bob:hidden@x/y"]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("what `--https-proxy` is set to is no address") && !error.contains("hidden"),
+            "{error}"
+        );
+        assert_eq!(options("", &[]).certs_dirs, layer_engine::RegistryOptions::default().certs_dirs);
+    }
+
+    #[test]
     fn what_the_file_should_not_say_is_named_with_its_line() {
         for (text, line, named) in [
             ("root = '/x'\nrooot = '/y'\n", 2, "`rooot`"),
@@ -317,6 +370,10 @@ mod tests {
             ("retries = 101", 1, "from 0 to 100"),
             ("connections = -1", 1, "from 1 to 100"),
             ("group = 5", 1, "string"),
+            ("[mirrors]\n'docker.io' = ['https://m.lab', 'ftp://x']", 2, "ftp://x"),
+            ("[mirrors]\nfast = ['https://m.lab']", 2, "`fast` is no registry"),
+            ("\n[proxy]\nhttp = 'ftp://x'", 3, "is no address of a proxy"),
+            ("[proxy]\nhttp-proxy = 'http://x'", 2, "`http-proxy`"),
             ("root = ", 1, ""),
         ] {
             match settings(text, &[]).expect_err(text) {

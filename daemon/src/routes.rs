@@ -17,14 +17,12 @@ mod preview;
 mod pull;
 mod version;
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware;
 use axum::routing::{MethodRouter, any, delete, get, head, post};
 use hyper::body::Incoming;
-use layer_engine::{Engine, InsecureHost};
+use layer_engine::Engine;
 use layer_proto::{mount, preview as preview_path};
 use tower::util::MapRequest;
 
@@ -38,15 +36,14 @@ const MAX_BODY: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     pub(crate) engine: Engine,
-    pub(crate) insecure: Arc<[InsecureHost]>,
 }
 
 /// The service that answers requests.
 pub(crate) type Service = MapRequest<Router, fn(http::Request<Incoming>) -> Request>;
 
 /// Puts the service together.
-pub(crate) fn service(engine: Engine, insecure: Vec<InsecureHost>) -> Service {
-    let app = App { engine, insecure: insecure.into() };
+pub(crate) fn service(engine: Engine) -> Service {
+    let app = App { engine };
     let router = Router::new()
         .route("/_ping", head(ping::head).get(ping::get))
         .route("/version", get(version::show))

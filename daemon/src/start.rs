@@ -9,10 +9,11 @@ use listenfd::ListenFd;
 
 use crate::cli::Args;
 use crate::config::{ConfigError, Settings};
+use crate::failure::chain;
 use crate::listen::{self, ListenError, Socket};
 use crate::routes;
 use crate::server::Server;
-use crate::signals::Signals;
+use crate::signals::{Signals, Wish};
 use crate::{log, notify};
 
 /// How long clients get to hear that their pulls were stopped.
@@ -55,7 +56,7 @@ impl StartError {
 pub(crate) fn run(args: Args) -> Result<(), StartError> {
     // Before there are threads: it changes the environment.
     let mut passed = ListenFd::from_env();
-    let settings = Settings::new(args)?;
+    let settings = Settings::new(args.clone())?;
     log::start(&settings.log);
     // A layer's work is done on threads of its own; these wait for sockets. A second one keeps a busy one from holding up all others.
     let workers = std::thread::available_parallelism().map_or(2, NonZero::get).max(2);
@@ -65,13 +66,13 @@ pub(crate) fn run(args: Args) -> Result<(), StartError> {
         .enable_all()
         .build()
         .map_err(StartError::Threads)?;
-    let result = runtime.block_on(live(settings, &mut passed));
+    let result = runtime.block_on(live(&args, settings, &mut passed));
     // Whatever still runs on a blocking thread is a file operation that the next start makes up for.
     runtime.shutdown_timeout(LAST_WORDS);
     result
 }
 
-async fn live(settings: Settings, passed: &mut ListenFd) -> Result<(), StartError> {
+async fn live(args: &Args, settings: Settings, passed: &mut ListenFd) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(StartError::Signals)?;
     let passed = listen::take(&settings.listen, passed)?;
     let mut options = Options { root: settings.root, ..Options::default() };
@@ -79,21 +80,37 @@ async fn live(settings: Settings, passed: &mut ListenFd) -> Result<(), StartErro
         options.limits.downloads_per_registry = downloads.into();
     }
     settings.network.apply(&mut options);
-    options.registry.insecure.clone_from(&settings.insecure_registry);
+    settings.registries.apply(&mut options.registry);
     // The store's lock comes first: who doesn't get it must not touch the other's socket.
     let engine = Engine::open(options).await?;
     let sockets = listen::open(&settings.listen, &settings.group, passed)?;
     let places = sockets.iter().map(Socket::to_string).collect::<Vec<_>>().join(", ");
-    let service = routes::service(engine.clone(), settings.insecure_registry);
+    let service = routes::service(engine.clone());
     let server = Server::start(sockets, service).map_err(|source| ListenError::Io {
         path: engine.root().to_owned(),
         action: "watch the sockets",
         source,
     })?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), root = %engine.root().display(), listen = places, "started");
-    notify::ready(&format!("Listening at {places}"));
+    let status = format!("Listening at {places}");
+    notify::ready(&status);
 
-    let signal = signals.next().await;
+    let signal = loop {
+        match signals.next().await {
+            Wish::Stop(signal) => break signal,
+            Wish::Reload => {
+                notify::reloading();
+                match reload(args, &engine) {
+                    Ok(()) => tracing::info!("settings for registries are read again"),
+                    Err(error) => {
+                        let error = chain(&error);
+                        tracing::error!(error, "settings could not be read again: those from before still hold");
+                    }
+                }
+                notify::ready(&status);
+            }
+        }
+    };
     tracing::info!(signal, "stopping");
     notify::stopping("Waiting for running requests");
     server.stop_accepting();
@@ -102,7 +119,7 @@ async fn live(settings: Settings, passed: &mut ListenFd) -> Result<(), StartErro
     tokio::select! {
         () = server.drained() => {}
         () = tokio::time::sleep(settings.shutdown_timeout) => tracing::warn!("requests still run: they are stopped"),
-        signal = signals.next() => tracing::warn!(signal, "told again to stop: running requests are stopped"),
+        signal = signals.next_stop() => tracing::warn!(signal, "told again to stop: running requests are stopped"),
     }
     engine.shutdown().await;
     if tokio::time::timeout(LAST_WORDS, server.drained()).await.is_err() {
@@ -112,4 +129,23 @@ async fn live(settings: Settings, passed: &mut ListenFd) -> Result<(), StartErro
     server.drained().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Why the settings could not be read again.
+#[derive(Debug, thiserror::Error)]
+enum ReloadError {
+    /// They make no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Connections can't be set up with them.
+    #[error(transparent)]
+    Setup(#[from] layer_engine::SetupError),
+}
+
+/// Reads the settings again, and takes over how registries are reached. Everything else holds until the next start.
+fn reload(args: &Args, engine: &Engine) -> Result<(), ReloadError> {
+    let settings = Settings::new(args.clone())?;
+    let mut options = engine.registries();
+    settings.registries.apply(&mut options);
+    Ok(engine.set_registries(options)?)
 }

@@ -105,6 +105,14 @@ fn about(info: &Info) -> String {
         ("HTTPS proxy", info.https_proxy.clone()),
         ("No proxy", info.no_proxy.clone()),
     ]);
+    if let Some(registries) = &info.registry_config {
+        let insecure = registries.index_configs.iter().filter(|(_, registry)| !registry.secure);
+        let insecure = insecure.map(|(name, _)| name).chain(&registries.insecure_registry_cidrs);
+        lines.push(("Insecure registries", insecure.map(String::as_str).collect::<Vec<_>>().join(", ")));
+        let mirrored = registries.index_configs.iter().filter(|(_, registry)| !registry.mirrors.is_empty());
+        let mirrors = mirrored.map(|(name, registry)| format!("{name} by {}", registry.mirrors.join(", ")));
+        lines.push(("Mirrors", mirrors.collect::<Vec<_>>().join("; ")));
+    }
     facts("Daemon:", &lines)
 }
 
@@ -134,6 +142,8 @@ fn processor(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use layer_proto::{IndexConfig, RegistryConfig};
+
     use super::*;
 
     #[test]
@@ -158,6 +168,20 @@ mod tests {
 
     #[test]
     fn facts_of_the_store_stand_with_its_driver() {
+        let registry = |secure, mirrors: &[&str]| IndexConfig {
+            secure,
+            mirrors: mirrors.iter().map(|&url| url.to_owned()).collect(),
+            ..IndexConfig::default()
+        };
+        let registries = RegistryConfig {
+            index_configs: [
+                ("docker.io".into(), registry(true, &["https://m.lab/", "https://n.lab/"])),
+                ("lab.test".into(), registry(false, &[])),
+            ]
+            .into(),
+            insecure_registry_cidrs: vec!["127.0.0.0/8".into()],
+            mirrors: None,
+        };
         let info = Info {
             server_version: "0.1.0".into(),
             docker_root_dir: "/var/lib/layerd".into(),
@@ -166,18 +190,23 @@ mod tests {
             kernel_version: "6.1".into(),
             cpus: 2,
             mem_total: 25_276_063_744,
+            https_proxy: "http://xxxxx:xxxxx@proxy.lab:3128".into(),
+            registry_config: Some(registries),
             ..Info::default()
         };
         insta::assert_snapshot!(about(&info), @r"
         Daemon:
-          Version:  0.1.0
-          Store:    /var/lib/layerd
-          Images:   3
-          Driver:   overlayfs
-          Layers:   12
-          Kernel:   6.1
-          CPUs:     2
-          Memory:   25.28GB
+          Version:              0.1.0
+          Store:                /var/lib/layerd
+          Images:               3
+          Driver:               overlayfs
+          Layers:               12
+          Kernel:               6.1
+          CPUs:                 2
+          Memory:               25.28GB
+          HTTPS proxy:          http://xxxxx:xxxxx@proxy.lab:3128
+          Insecure registries:  lab.test, 127.0.0.0/8
+          Mirrors:              docker.io by https://m.lab/, https://n.lab/
         ");
     }
 }

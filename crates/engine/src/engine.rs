@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use layer_registry::Client;
+use layer_registry::{Client, SetupError};
 use layer_store::Store;
 use layer_transfer::{Limits, Preview, Pull, PullError, PullRequest, Transfer};
 
@@ -31,6 +31,7 @@ pub struct Engine {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) store: Arc<Store>,
+    client: Client,
     transfer: Transfer,
     pub(crate) mounts: Mounts,
     pub(crate) journal: Arc<Journal>,
@@ -71,9 +72,9 @@ impl Engine {
             tokio::task::spawn_blocking(open).await.map_err(|error| OpenError::Task(error.into()))??;
         let journal = Arc::new(Journal::load(Arc::clone(&store)));
         let pulls = Arc::clone(&journal);
-        let transfer = Transfer::new(Arc::clone(&store), client, options.limits)
+        let transfer = Transfer::new(Arc::clone(&store), client.clone(), options.limits)
             .observed(move |outcome| pulls.note_transfer(Action::Pull, outcome.image, &outcome.reference));
-        Ok(Self { shared: Arc::new(Shared { store, transfer, mounts, journal, naming: Mutex::new(()) }) })
+        Ok(Self { shared: Arc::new(Shared { store, client, transfer, mounts, journal, naming: Mutex::new(()) }) })
     }
 
     /// Where the store lies.
@@ -93,6 +94,21 @@ impl Engine {
     /// When the pull would fail before it fetched a layer, room on disk aside.
     pub async fn preview(&self, request: &PullRequest) -> Result<Preview, PullError> {
         self.shared.transfer.preview(request).await
+    }
+
+    /// How registries are reached now.
+    pub fn registries(&self) -> layer_registry::Options {
+        self.shared.client.options()
+    }
+
+    /// Takes over how registries are reached: insecure hosts, folders of certificates, mirrors, proxies. Pulls that run go on, and make their
+    /// next requests by what is set now.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be done; then all stays as it was.
+    pub fn set_registries(&self, options: layer_registry::Options) -> Result<(), SetupError> {
+        self.shared.client.reload(options)
     }
 
     /// Figures about the store.

@@ -15,7 +15,10 @@ pub use engine::{Engine, Options, StoreInfo};
 pub use error::{EngineError, Kind, OpenError};
 pub use events::{Action, EventReader, ImageEvent};
 pub use images::{HistoryItem, ImageDetail, ImageSummary};
-pub use layer_registry::{Credentials, InsecureHost, Options as RegistryOptions, ParseInsecureHostError, Secret};
+pub use layer_registry::{
+    Credentials, InsecureHost, MirrorUrl, Options as RegistryOptions, ParseInsecureHostError, ParseMirrorError,
+    ParseProxyError, Proxies, ProxyUrl, Secret, SetupError,
+};
 pub use layer_transfer::{
     Event, LayerPreview, Limits, Outcome, Patience, Phase, Preview, Pull, PullCause, PullError, PullRequest,
 };

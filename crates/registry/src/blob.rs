@@ -14,7 +14,7 @@ use content_range::ContentRange;
 
 use crate::body::{Pace, next_chunk};
 use crate::client::RepositoryClient;
-use crate::context::{Asked, Context};
+use crate::context::{Asked, Context, Source, Sources};
 use crate::error::RegistryError;
 use crate::retry::with_retries;
 use crate::transport::{Answer, Patience};
@@ -36,6 +36,11 @@ pub struct BlobBody {
 }
 
 impl BlobBody {
+    /// The endpoint that these bytes come from.
+    pub fn source(&self) -> &Source {
+        &self.context.source
+    }
+
     /// The next bytes; `None` at the end of the answer.
     ///
     /// The end of the answer is the end of the blob only if the caller has seen as many bytes as the descriptor promises. Safe to cancel.
@@ -77,6 +82,15 @@ impl RepositoryClient {
     /// When the registry refuses or cannot be reached. [`crate::Kind::Range`] when it has nothing to send from `offset`, or sends something
     /// else: then ask from byte 0.
     pub async fn blob(&self, digest: &Digest, offset: u64) -> Result<BlobBody, RegistryError> {
+        self.blob_from(digest, offset, &Sources::default()).await
+    }
+
+    /// As [`Self::blob`], but passes over the mirrors that `sources` holds for the senders of wrong bytes. Whoever sends the bytes is noted there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::blob`].
+    pub async fn blob_from(&self, digest: &Digest, offset: u64, sources: &Sources) -> Result<BlobBody, RegistryError> {
         let context = self.context(Asked::Blob { repository: self.path().to_owned(), digest: *digest });
         let mut headers = HeaderMap::new();
         if offset > 0 {
@@ -84,7 +98,7 @@ impl RepositoryClient {
             headers.insert(RANGE, range);
         }
         let place = format!("blobs/{digest}");
-        let answer = self.ask(Method::GET, &(&*place).into(), headers, &context).await?;
+        let answer = self.ask_from(Method::GET, &(&*place).into(), headers, &context, sources).await?;
         match answer.response.status() {
             StatusCode::OK => {
                 let total = answer.response.content_length();
@@ -112,17 +126,24 @@ impl RepositoryClient {
 
     /// Asks for the bytes `part` of the blob `digest`: one request, without retries, and nothing but these bytes is taken for an answer.
     ///
-    /// The server may send fewer of them, from the same place on. Safe to cancel.
+    /// The server may send fewer of them, from the same place on. Mirrors that `sources` holds for the senders of wrong bytes are passed over, and
+    /// whoever sends these is noted there. Safe to cancel.
     ///
     /// # Errors
     ///
     /// As [`Self::blob`]; [`crate::Kind::Range`] when the server answers with another part, or with all of the blob.
-    pub async fn blob_part(&self, digest: &Digest, part: Range<u64>) -> Result<BlobBody, RegistryError> {
+    pub async fn blob_part(
+        &self,
+        digest: &Digest,
+        part: Range<u64>,
+        sources: &Sources,
+    ) -> Result<BlobBody, RegistryError> {
         let context = self.context(Asked::Blob { repository: self.path().to_owned(), digest: *digest });
         let range = format!("bytes={}-{}", part.start, part.end.saturating_sub(1));
         let range = HeaderValue::try_from(range).expect("digits are characters of headers");
         let place = format!("blobs/{digest}");
-        let answer = self.ask(Method::GET, &(&*place).into(), HeaderMap::from_iter([(RANGE, range)]), &context).await?;
+        let headers = HeaderMap::from_iter([(RANGE, range)]);
+        let answer = self.ask_from(Method::GET, &(&*place).into(), headers, &context, sources).await?;
         let wrong = |answer: Answer, what: String| {
             Err(RegistryError::WrongRange { context: Box::new(answer.context), offset: part.start, answer: what })
         };
@@ -154,11 +175,27 @@ impl RepositoryClient {
             let context = self.context(Asked::Blob { repository: self.path().to_owned(), digest: *digest });
             return Err(RegistryError::TooLarge { context: Box::new(context), limit: cap });
         }
-        with_retries(&self.retry, &self.told, || self.small_blob_once(digest, size)).await
+        let sources = Sources::default();
+        with_retries(&self.retry, &self.told, || self.small_blob_from(digest, size, &sources)).await
     }
 
-    async fn small_blob_once(&self, digest: &Digest, size: u64) -> Result<Bytes, RegistryError> {
-        let mut body = self.blob(digest, 0).await?;
+    /// One try, in which mirrors that send something wrong, or nothing to the end, are passed over.
+    async fn small_blob_from(&self, digest: &Digest, size: u64, sources: &Sources) -> Result<Bytes, RegistryError> {
+        loop {
+            match self.small_blob_once(digest, size, sources).await {
+                Err(error) if sources.distrust() => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a mirror is no help; asking somebody else"
+                    );
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn small_blob_once(&self, digest: &Digest, size: u64, sources: &Sources) -> Result<Bytes, RegistryError> {
+        let mut body = self.blob_from(digest, 0, sources).await?;
         let context = Box::new(body.context.clone());
         let read = async {
             let corrupt = |source| RegistryError::Corrupt { context: context.clone(), source };

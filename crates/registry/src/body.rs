@@ -20,13 +20,15 @@ pub(crate) async fn next_chunk(
     stall: Duration,
     at: u64,
 ) -> Result<Option<Bytes>, RegistryError> {
-    match tokio::time::timeout(stall, response.chunk()).await {
-        Ok(Ok(chunk)) => Ok(chunk),
+    let error = match tokio::time::timeout(stall, response.chunk()).await {
+        Ok(Ok(chunk)) => return Ok(chunk),
         Ok(Err(error)) => {
-            Err(RegistryError::Network { context: Box::new(context.clone()), source: NetworkError::new(&error) })
+            RegistryError::Network { context: Box::new(context.clone()), source: NetworkError::new(&error) }
         }
-        Err(_) => Err(RegistryError::Stalled { context: Box::new(context.clone()), waited: stall, at }),
-    }
+        Err(_) => RegistryError::Stalled { context: Box::new(context.clone()), waited: stall, at },
+    };
+    context.source.broke_off(&error);
+    Err(error)
 }
 
 /// How fast a body comes while it is waited for.

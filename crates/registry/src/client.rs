@@ -1,7 +1,8 @@
 //! The client: what all requests share, and how one request is made.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -12,9 +13,11 @@ use crate::auth::{Applicant, Challenge, Credentials, Grants, Slot, challenges};
 use crate::body::refuse;
 use crate::context::{Asked, Context, Role};
 use crate::error::{RegistryError, SetupError};
-use crate::host::{Host, InsecureHost};
+use crate::host::{Endpoint, Endpoints, Host, InsecureHost, MirrorUrl, NobodyToAsk, key_of};
 use crate::retry::{RetryPolicy, Told};
-use crate::transport::{Answer, Patience, Request, Transport, drain};
+use crate::transport::{Answer, Patience, Pools, Proxies, Request, drain};
+
+mod mirrors;
 
 /// How a [`Client`] behaves.
 #[derive(Clone, Debug)]
@@ -37,6 +40,16 @@ pub struct Options {
     pub retry: RetryPolicy,
     /// Hosts that need not prove who they are, besides those of this machine.
     pub insecure: Vec<InsecureHost>,
+    /// The folders with a folder for each registry: certificates in docker's layout, and `hosts.toml`. The first that has one for a registry
+    /// says all about it. What is in them is read again when it changes.
+    pub certs_dirs: Vec<PathBuf>,
+    /// Mirrors by the registry as references name it, or `*` for all others; each is asked in turn before the registry. A `hosts.toml` for the
+    /// same registry wins over them.
+    pub mirrors: BTreeMap<String, Vec<MirrorUrl>>,
+    /// How long a connection to a mirror may take to come about. Short, since there is somebody else to ask.
+    pub mirror_timeout: Duration,
+    /// The proxies; nothing for those that the environment names.
+    pub proxies: Option<Proxies>,
 }
 
 impl Default for Options {
@@ -53,6 +66,12 @@ impl Default for Options {
             minimum_speed_time: Duration::from_secs(60),
             retry: RetryPolicy::default(),
             insecure: Vec::new(),
+            certs_dirs: ["/etc/layerd/certs.d", "/etc/docker/certs.d", "/etc/containerd/certs.d"]
+                .map(PathBuf::from)
+                .into(),
+            mirrors: BTreeMap::new(),
+            mirror_timeout: Duration::from_secs(3),
+            proxies: None,
         }
     }
 }
@@ -67,11 +86,18 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Shared {
-    transport: Transport,
     patience: Patience,
     retry: RetryPolicy,
-    hosts: Mutex<HashMap<String, Arc<Host>>>,
+    setup: RwLock<Arc<Setup>>,
     grants: Grants,
+}
+
+/// What follows from the settings, and is made anew when they change.
+#[derive(Debug)]
+struct Setup {
+    options: Options,
+    pools: Pools,
+    hosts: Mutex<HashMap<String, Arc<Host>>>,
 }
 
 /// How many hosts are remembered before those that nobody asks are forgotten.
@@ -82,7 +108,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When TLS cannot be set up.
+    /// When TLS or a proxy cannot be set up.
     pub fn new(options: Options) -> Result<Self, SetupError> {
         let patience = Patience {
             first_byte: options.first_byte_timeout,
@@ -91,38 +117,71 @@ impl Client {
             least_speed: options.minimum_speed,
             least_speed_time: options.minimum_speed_time,
         };
-        let transport = Transport::new(&options)?;
-        let (hosts, grants) = (Mutex::default(), Grants::default());
-        Ok(Self { shared: Arc::new(Shared { transport, patience, retry: options.retry, hosts, grants }) })
+        let retry = options.retry.clone();
+        let setup = RwLock::new(Arc::new(Setup::new(options)?));
+        Ok(Self { shared: Arc::new(Shared { patience, retry, setup, grants: Grants::default() }) })
+    }
+
+    /// Takes over how registries are reached: insecure hosts, folders, mirrors, proxies, time limits for connections, and the system's roots,
+    /// which are read again. Other time limits and retries stay as they were.
+    ///
+    /// Requests under way end as they began; all later ones, those of running pulls too, go by what is set now.
+    ///
+    /// # Errors
+    ///
+    /// When TLS or a proxy cannot be set up. Then all stays as it was.
+    pub fn reload(&self, options: Options) -> Result<(), SetupError> {
+        let setup = Arc::new(Setup::new(options)?);
+        *self.shared.setup.write().unwrap_or_else(PoisonError::into_inner) = setup;
+        Ok(())
+    }
+
+    /// How registries are reached now.
+    pub fn options(&self) -> Options {
+        self.shared.setup().options.clone()
     }
 
     /// The part of this client that reads `repository`, on behalf of the one whom `credentials` name.
     pub fn repository(&self, repository: &Repository, credentials: Option<Credentials>) -> RepositoryClient {
         let shared = &self.shared;
-        let host = shared.host(repository.domain());
+        let domain = repository.domain().to_ascii_lowercase();
         let path = repository.path().to_owned();
         let scope = format!("repository:{path}:pull");
         let credentials = credentials.unwrap_or_default();
-        let slot = shared.grants.slot(host.key(), &scope, &credentials);
+        let slots = Mutex::default();
         RepositoryClient {
             patience: shared.patience,
             retry: shared.retry.clone(),
             told: Told::default(),
             apart: false,
-            reader: Arc::new(Reader { host, path, scope, credentials, slot }),
+            reader: Arc::new(Reader { key: key_of(&domain).to_owned(), domain, path, scope, credentials, slots }),
             shared: Arc::clone(shared),
         }
     }
 }
 
 impl Shared {
+    fn setup(&self) -> Arc<Setup> {
+        Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Setup {
+    fn new(options: Options) -> Result<Self, SetupError> {
+        Ok(Self { pools: Pools::new(&options)?, options, hosts: Mutex::default() })
+    }
+
     fn host(&self, domain: &str) -> Arc<Host> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = hosts.get(domain) {
+            return Arc::clone(host);
+        }
         if hosts.len() >= MAX_UNUSED_HOSTS {
             hosts.retain(|_, host| Arc::strong_count(host) > 1);
         }
-        let host = hosts.entry(domain.to_ascii_lowercase());
-        Arc::clone(host.or_insert_with_key(|domain| Host::new(domain, &self.transport)))
+        let host = Arc::new(Host::new(domain));
+        hosts.insert(domain.to_owned(), Arc::clone(&host));
+        host
     }
 }
 
@@ -143,17 +202,31 @@ pub struct RepositoryClient {
 /// Who reads what.
 #[derive(Debug)]
 struct Reader {
-    host: Arc<Host>,
+    /// The registry as references name it.
+    domain: String,
+    /// The registry as `host` or `host:port`.
+    key: String,
     path: String,
     scope: String,
     credentials: Credentials,
-    slot: Arc<Slot>,
+    /// The grants that were used, by the endpoint that gave them: kept for as long as this reader is.
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
+}
+
+/// Shown to those who may not see the credentials.
+static NONE: Credentials = Credentials::NONE;
+
+impl Reader {
+    /// What `endpoint` may see of the credentials.
+    fn credentials_for(&self, endpoint: &Endpoint) -> &Credentials {
+        if endpoint.is_trusted { &self.credentials } else { &NONE }
+    }
 }
 
 impl RepositoryClient {
     /// The registry as `host` or `host:port`: the unit of limits.
     pub fn host_key(&self) -> &str {
-        self.reader.host.key()
+        &self.reader.key
     }
 
     /// The same client, which tries a request `tries` times in a row: see [`RetryPolicy::tries`].
@@ -200,27 +273,55 @@ impl RepositoryClient {
         Context::new(self.host_key(), asked)
     }
 
-    /// Asks the registry for `place`, which is relative to the repository, and returns its answer whatever the status.
+    /// Those who can be asked, mirrors first.
+    fn endpoints(&self, context: &Context) -> Result<Endpoints, RegistryError> {
+        let setup = self.shared.setup();
+        let host = setup.host(&self.reader.domain);
+        host.endpoints(&setup.options, &setup.pools).map_err(|nobody| match nobody {
+            NobodyToAsk::Name(error) => error,
+            NobodyToAsk::Config(source) => RegistryError::Settings { context: Box::new(context.clone()), source },
+        })
+    }
+
+    fn slot(&self, endpoint: &Endpoint) -> Arc<Slot> {
+        let mut slots = self.reader.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = endpoint.source.id();
+        if let Some(slot) = slots.get(id) {
+            return Arc::clone(slot);
+        }
+        let slot = self.shared.grants.slot(id, &self.reader.scope, self.reader.credentials_for(endpoint));
+        slots.insert(id.to_owned(), Arc::clone(&slot));
+        slot
+    }
+
+    /// Asks `endpoint` for `place`, which is relative to the repository, and returns its answer whatever the status.
     ///
     /// A grant that is no longer good is renewed once, and so is the address in the storage behind the registry.
-    pub(crate) async fn ask(
+    async fn ask_one(
         &self,
-        method: Method,
+        endpoint: &Endpoint,
+        method: &Method,
         place: &Place<'_>,
-        headers: HeaderMap,
+        headers: &HeaderMap,
         context: &Context,
     ) -> Result<Answer, RegistryError> {
-        let base = self.reader.host.base(&self.shared.transport, self.patience).await?;
+        let base = endpoint.base(self.patience).await?;
         let mut url = base.clone();
         url.set_path(&format!("{}{}/{}", base.path(), self.reader.path, place.path));
         url.set_query(place.query);
+        if let Some(namespace) = &endpoint.namespace
+            && !url.query_pairs().any(|(name, _)| name == "ns")
+        {
+            url.query_pairs_mut().append_pair("ns", namespace);
+        }
 
-        let look = self.reader.slot.look();
+        let slot = self.slot(endpoint);
+        let look = slot.look();
         let mut round = look.round;
         let mut authorization = match look.expired {
             Some(challenges) => {
-                let renewed = self.renew(round, &base, challenges).await?;
-                round = self.reader.slot.look().round;
+                let renewed = self.renew(endpoint, &slot, round, &base, challenges).await?;
+                round = slot.look().round;
                 renewed
             }
             None => look.header,
@@ -231,25 +332,26 @@ impl RepositoryClient {
                 method: method.clone(),
                 url: url.clone(),
                 headers: headers.clone(),
+                own_headers: endpoint.headers.clone(),
                 authorization: authorization.clone(),
                 apart: self.apart,
                 context,
             };
-            let answer = match self.shared.transport.send(request, self.patience).await {
+            let answer = match endpoint.transport.send(request, self.patience).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     // It may have come back with TLS, or without.
                     if matches!(error, RegistryError::Network { .. }) {
-                        self.reader.host.forget();
+                        endpoint.forget();
                     }
                     return Err(error);
                 }
             };
             match (answer.response.status(), &answer.context.peer.role) {
-                (StatusCode::UNAUTHORIZED, Role::Registry) if !renewed => {
+                (StatusCode::UNAUTHORIZED, Role::Registry | Role::Mirror(_)) if !renewed => {
                     renewed = true;
                     let challenges = challenges(answer.response.headers());
-                    let fresh = self.renew(round, &base, challenges).await?;
+                    let fresh = self.renew(endpoint, &slot, round, &base, challenges).await?;
                     if fresh.is_none() || fresh == authorization {
                         return Ok(answer);
                     }
@@ -265,19 +367,22 @@ impl RepositoryClient {
 
     async fn renew(
         &self,
+        endpoint: &Endpoint,
+        slot: &Slot,
         round: u64,
         registry: &Url,
         challenges: Vec<Challenge>,
     ) -> Result<Option<HeaderValue>, RegistryError> {
-        let Reader { scope, credentials, slot, path, .. } = &*self.reader;
-        let context = self.context(Asked::Token { repository: path.clone() });
+        let Reader { scope, path, .. } = &*self.reader;
+        let mut context = self.context(Asked::Token { repository: path.clone() });
+        context.peer.role = endpoint.role.clone();
         let applicant = Applicant {
-            transport: &self.shared.transport,
+            transport: &endpoint.transport,
             patience: self.patience,
             context: &context,
             registry,
             scope,
-            credentials,
+            credentials: self.reader.credentials_for(endpoint),
         };
         let offered = challenges.clone();
         let renewed = slot.renew(round, challenges, applicant.apply(&offered)).await;
@@ -286,7 +391,9 @@ impl RepositoryClient {
 
     /// Makes an error of an answer that is no success.
     pub(crate) async fn refuse(&self, answer: Answer) -> RegistryError {
-        refuse(answer, self.reader.credentials.shown_name(), self.patience).await
+        let is_own = matches!(answer.context.peer.role, Role::Registry | Role::Storage(_));
+        let user = self.reader.credentials.shown_name().filter(|_| is_own);
+        refuse(answer, user, self.patience).await
     }
 }
 

@@ -1,9 +1,16 @@
 //! What was asked of whom: the words that every error needs.
 
 use std::fmt;
+use std::sync::Arc;
 
+use http::Method;
 use layer_digest::Digest;
 
+mod source;
+
+pub use source::{Source, Sources};
+
+use crate::host::Capabilities;
 use crate::manifest::ManifestAt;
 
 /// What was asked of whom.
@@ -14,6 +21,10 @@ pub struct Context {
     pub peer: Peer,
     /// What was asked for.
     pub asked: Asked,
+    /// The endpoint that was asked, whoever it sent us on to.
+    pub source: Source,
+    /// What came of the mirrors that were asked before, or were not: a sentence each.
+    pub mirrors: Arc<[String]>,
 }
 
 /// The one who answers.
@@ -32,6 +43,8 @@ pub struct Peer {
 pub enum Role {
     /// The registry itself.
     Registry,
+    /// A host that the administrator has us ask in place of the registry.
+    Mirror(String),
     /// A host to which the registry sent us on.
     Storage(String),
     /// The host that issues the registry's access tokens.
@@ -68,12 +81,37 @@ pub enum Asked {
     },
 }
 
+impl Context {
+    /// What a registry is asked for.
+    pub(crate) fn new(registry: &str, asked: Asked) -> Self {
+        let peer = Peer { registry: registry.to_owned(), role: Role::Registry };
+        let source = Source::new(registry.to_owned(), peer.clone(), false);
+        Self { peer, asked, source, mirrors: Arc::default() }
+    }
+}
+
+impl Asked {
+    /// What a server must be good for to be asked this.
+    pub(crate) fn needs(&self, method: &Method) -> Capabilities {
+        match self {
+            // What a tag stands for is a matter of trust; its content comes along when it is not only asked by HEAD.
+            Self::Manifest { at: ManifestAt::Tag(_), .. } => {
+                Capabilities { pull: method != Method::HEAD, resolve: true }
+            }
+            Self::Tags { .. } => Capabilities { pull: false, resolve: true },
+            Self::Manifest { at: ManifestAt::Digest(_), .. } | Self::Blob { .. } | Self::Token { .. } => {
+                Capabilities { pull: true, resolve: false }
+            }
+        }
+    }
+}
+
 impl Peer {
     /// The host that is spoken to.
     pub(crate) fn host(&self) -> &str {
         match &self.role {
             Role::Registry => &self.registry,
-            Role::Storage(host) | Role::TokenServer(host) => host,
+            Role::Mirror(host) | Role::Storage(host) | Role::TokenServer(host) => host,
         }
     }
 }
@@ -82,6 +120,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.role {
             Role::Registry => write!(f, "registry `{}`", self.registry),
+            Role::Mirror(host) => write!(f, "mirror `{host}` of registry `{}`", self.registry),
             Role::Storage(host) => write!(f, "storage `{host}` behind registry `{}`", self.registry),
             Role::TokenServer(host) => write!(f, "token server `{host}` of registry `{}`", self.registry),
         }

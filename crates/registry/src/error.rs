@@ -15,6 +15,7 @@ pub use reply::Reply;
 
 use crate::auth::RealmError;
 use crate::context::{Context, Role};
+use crate::host::HostConfigError;
 use crate::redirect::RedirectError;
 use crate::retry::Retry;
 
@@ -51,6 +52,8 @@ pub enum Kind {
     Corrupt,
     /// The registry does not keep to the protocol, or the request made no sense.
     Invalid,
+    /// What the administrator says about the registry makes no sense, or leaves nobody to ask.
+    Settings,
 }
 
 /// Why a registry's answer is no use, or did not come.
@@ -194,6 +197,21 @@ pub enum RegistryError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What the administrator says about the registry makes no sense.
+    #[error("the settings for {}", .context.peer)]
+    Settings {
+        /// What was to be asked of whom.
+        context: Box<Context>,
+        /// What is wrong; shared by all that ask this registry.
+        #[source]
+        source: Arc<HostConfigError>,
+    },
+    /// None of the registry's servers may be asked for this, or is worth it now.
+    #[error("there is nobody to ask for {}: no server of registry `{}` is good for it now", .context.asked, .context.peer.registry)]
+    NobodyToAsk {
+        /// What was to be asked of whom.
+        context: Box<Context>,
+    },
     /// What was asked for cannot be part of an address.
     #[error("`{text}` is no {what}")]
     BadRequest {
@@ -210,7 +228,10 @@ impl RegistryError {
         match self {
             Self::Refused(refusal) => refusal.kind(),
             Self::Network { source, .. } => match source {
-                NetworkError::Tls(_) | NetworkError::NoTls | NetworkError::Untrusted => Kind::Tls,
+                NetworkError::Tls(_)
+                | NetworkError::NoTls
+                | NetworkError::Untrusted
+                | NetworkError::ClientCertificate => Kind::Tls,
                 NetworkError::ConnectTimeout => Kind::Timeout,
                 NetworkError::Dns(_) | NetworkError::Refused | NetworkError::Reset | NetworkError::Other(_) => {
                     Kind::Network
@@ -220,6 +241,7 @@ impl RegistryError {
             Self::Corrupt { .. } | Self::Announced { .. } => Kind::Corrupt,
             Self::RangeNotSatisfiable { .. } | Self::WrongRange { .. } => Kind::Range,
             Self::Token { source, .. } => source.kind(),
+            Self::Settings { .. } | Self::NobodyToAsk { .. } => Kind::Settings,
             Self::TooLarge { .. }
             | Self::Redirect { .. }
             | Self::Realm { .. }
@@ -248,6 +270,8 @@ impl RegistryError {
             | Self::Redirect { .. }
             | Self::Realm { .. }
             | Self::Malformed { .. }
+            | Self::Settings { .. }
+            | Self::NobodyToAsk { .. }
             | Self::BadRequest { .. } => Retry::Never,
         }
     }
@@ -269,6 +293,8 @@ impl RegistryError {
             | Self::Redirect { context, .. }
             | Self::Realm { context, .. }
             | Self::Token { context, .. }
+            | Self::Settings { context, .. }
+            | Self::NobodyToAsk { context }
             | Self::Malformed { context, .. } => Some(context),
             Self::BadRequest { .. } => None,
         }
@@ -288,6 +314,7 @@ impl RegistryError {
         let peer = match self.context().map(|context| &context.peer.role) {
             Some(Role::TokenServer(_)) => "the token server",
             Some(Role::Storage(_)) => "the storage behind the registry",
+            Some(Role::Mirror(_)) => "a mirror of the registry",
             Some(Role::Registry) | None => "the registry",
         };
         match self {
@@ -306,13 +333,24 @@ impl RegistryError {
         }
     }
 
-    /// What the user could do, as one sentence without a full stop.
+    /// What the user could do, as one sentence without a full stop. What the registry's mirrors had to say follows.
     pub fn hint(&self) -> Option<String> {
+        let mirrors = self.context().map(|context| context.mirrors.join("; ")).filter(|words| !words.is_empty());
+        match (self.advice(), mirrors) {
+            (Some(advice), Some(mirrors)) => Some(format!("{advice}; before that, {mirrors}")),
+            (advice, mirrors) => advice.or_else(|| mirrors.map(|mirrors| format!("before that, {mirrors}"))),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
         let context = self.context()?;
         let registry = &context.peer.registry;
         match self {
             Self::Refused(refusal) => refusal.hint(),
-            Self::Token { source, .. } => source.hint(),
+            Self::Token { source, .. } => source.advice(),
+            Self::Settings { .. } => {
+                Some("correct it and ask again: these files are read anew when they change".to_owned())
+            }
             Self::Network { source, .. } => {
                 let host = context.peer.host();
                 Some(match source {
@@ -327,7 +365,11 @@ impl RegistryError {
                         format!("it may speak plain http: list `{host}` as insecure if you trust the network")
                     }
                     NetworkError::Untrusted => format!(
-                        "install the certificate of that authority, or list `{host}` as insecure if you trust the network"
+                        "put the certificate of that authority into `/etc/layerd/certs.d/{host}/ca.crt`, or list `{host}` as insecure \
+                         if you trust the network"
+                    ),
+                    NetworkError::ClientCertificate => format!(
+                        "put a certificate that it accepts, and its key, into `/etc/layerd/certs.d/{host}` as `client.cert` and `client.key`"
                     ),
                     NetworkError::Tls(_) => format!("is `{host}` the right name, and is this machine's clock right?"),
                     NetworkError::Reset | NetworkError::Other(_) => return None,

@@ -8,7 +8,7 @@ use layer_oci::media_type;
 
 use crate::body::read_capped;
 use crate::client::RepositoryClient;
-use crate::context::{Asked, Context};
+use crate::context::{Asked, Context, Sources};
 use crate::error::RegistryError;
 use crate::retry::{Retry, with_retries};
 use crate::tags::is_tag;
@@ -65,7 +65,8 @@ impl RepositoryClient {
     /// those that the registry announces.
     pub async fn manifest(&self, at: &ManifestAt) -> Result<FetchedManifest, RegistryError> {
         let (place, context) = self.manifest_place(at)?;
-        with_retries(&self.retry, &self.told, || self.manifest_once(at, &place, &context)).await
+        let sources = Sources::default();
+        with_retries(&self.retry, &self.told, || self.manifest_from(at, &place, &context, &sources)).await
     }
 
     /// Asks what is at `at` without fetching it, with retries.
@@ -81,13 +82,35 @@ impl RepositoryClient {
         with_retries(&self.retry, &self.told, || self.head_once(&place, &context)).await
     }
 
+    /// One try, in which mirrors that send something wrong, or nothing to the end, are passed over.
+    async fn manifest_from(
+        &self,
+        at: &ManifestAt,
+        place: &str,
+        context: &Context,
+        sources: &Sources,
+    ) -> Result<FetchedManifest, RegistryError> {
+        loop {
+            match self.manifest_once(at, place, context, sources).await {
+                Err(error) if sources.distrust() => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a mirror is no help; asking somebody else"
+                    );
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
     async fn manifest_once(
         &self,
         at: &ManifestAt,
         place: &str,
         context: &Context,
+        sources: &Sources,
     ) -> Result<FetchedManifest, RegistryError> {
-        let answer = self.ask(Method::GET, &place.into(), accept(), context).await?;
+        let answer = self.ask_from(Method::GET, &place.into(), accept(), context, sources).await?;
         if answer.response.status() != StatusCode::OK {
             return Err(self.refuse(answer).await);
         }
@@ -111,6 +134,10 @@ impl RepositoryClient {
             if announced != computed {
                 return Err(RegistryError::Announced { context, announced, computed });
             }
+        }
+        // Behind a tag there is no digest to prove a page of some login by. Of the registry itself, whoever reads the document finds out.
+        if context.source.is_mirror() && serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err() {
+            return Err(RegistryError::Malformed { context, reason: "it is no JSON".to_owned() });
         }
         Ok(FetchedManifest { media_type, digest, bytes })
     }

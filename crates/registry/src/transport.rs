@@ -1,29 +1,28 @@
 //! Requests and answers: connection pools, redirects, time limits. It knows neither tokens nor manifests.
 //!
-//! There is one pool a flavour of TLS. No pool follows redirects by itself, sends a referrer, or unpacks a body: what a registry sends is what
-//! is hashed.
+//! No pool follows redirects by itself, sends a referrer, or unpacks a body: what a registry sends is what is hashed.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, LOCATION};
 use http::{HeaderMap, HeaderValue, Method};
 use reqwest::Url;
-use reqwest::redirect::Policy;
 
+mod pools;
+mod proxy;
 mod tls;
 
-use crate::client::Options;
-use crate::context::{Asked, Context, Peer, Role};
-use crate::error::{NetworkError, RegistryError, SetupError};
+use pools::Pool;
+pub(crate) use pools::Pools;
+pub use proxy::{ParseProxyError, Proxies, ProxyUrl};
+
+use crate::context::{Context, Role};
+use crate::error::{NetworkError, RegistryError};
 use crate::host::InsecureHost;
 use crate::host::is_loopback;
 use crate::redirect::{MAX_HOPS, RedirectError, authority, same_origin, target};
-
-/// How long a connection is kept for the next request.
-const IDLE: Duration = Duration::from_secs(90);
-
-/// The most header bytes of an HTTP/2 answer. HTTP/1 has its own limits in hyper: 100 fields.
-const MAX_HEADERS: u32 = 64 * 1024;
 
 /// How much of an answer that nobody reads is taken in, to keep its connection for the next request.
 const MAX_DRAIN: u64 = 64 * 1024;
@@ -46,24 +45,19 @@ pub(crate) struct Patience {
     pub(crate) least_speed_time: Duration,
 }
 
-/// The connections of a client.
-#[derive(Debug)]
+/// The connections to one server, and to those that it sends us on to.
+#[derive(Clone)]
 pub(crate) struct Transport {
-    shared: Pools,
-    /// The same, where every request that runs has a connection of its own.
-    apart: Pools,
-    insecure: Vec<InsecureHost>,
-}
-
-/// The pools of connections.
-#[derive(Debug)]
-struct Pools {
-    /// Certificates are checked against the system's roots.
-    checked: reqwest::Client,
-    /// Certificates are not checked: for the hosts in `insecure`.
-    unchecked: reqwest::Client,
-    /// Neither checked, nor led through a proxy: for this machine.
-    loopback: reqwest::Client,
+    /// The server's host. What its folder or its entry says of trust holds for that host alone, at whatever port.
+    host: Option<String>,
+    own: Pool,
+    /// To hosts elsewhere: their certificates are checked, against the authorities of the server too.
+    away: Pool,
+    /// To hosts that need not prove themselves.
+    unchecked: Pool,
+    /// To this machine.
+    loopback: Pool,
+    insecure: Arc<[InsecureHost]>,
 }
 
 /// A request that reads something.
@@ -72,6 +66,8 @@ pub(crate) struct Request<'a> {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
+    /// Headers that the administrator wants the server to get. Sent to the origin of `url` and to no other.
+    pub(crate) own_headers: HeaderMap,
     /// Sent to the origin of `url` and to no other.
     pub(crate) authorization: Option<HeaderValue>,
     /// Whether it wants a connection of its own.
@@ -88,48 +84,25 @@ pub(crate) struct Answer {
     pub(crate) context: Context,
 }
 
+/// The HTTP library would print the passwords of proxies.
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
 impl Transport {
-    pub(crate) fn new(options: &Options) -> Result<Self, SetupError> {
-        let builder = |tls| {
-            reqwest::Client::builder()
-                .tls_backend_preconfigured(tls)
-                .user_agent(&options.user_agent)
-                .redirect(Policy::none())
-                .referer(false)
-                .connect_timeout(options.connect_timeout)
-                .pool_idle_timeout(IDLE)
-                .http2_max_header_list_size(MAX_HEADERS)
-        };
-        let build = |builder: reqwest::ClientBuilder| {
-            builder.build().map_err(|error| SetupError { reason: error.without_url().to_string() })
-        };
-        let (checked, unchecked) = (tls::checked()?, tls::unchecked()?);
-        let pools = |adapt: fn(rustls::ClientConfig) -> rustls::ClientConfig| {
-            Ok(Pools {
-                checked: build(builder(adapt(checked.clone())))?,
-                unchecked: build(builder(adapt(unchecked.clone())))?,
-                loopback: build(builder(adapt(unchecked.clone())).no_proxy())?,
-            })
-        };
-        // HTTP/1.1 answers one request at a time on a connection.
-        let (shared, apart) = (pools(|tls| tls)?, pools(tls::without_http2)?);
-        Ok(Self { shared, apart, insecure: options.insecure.clone() })
-    }
-
-    /// Whether the host of `url` may do without a certificate, or without TLS at all.
-    pub(crate) fn is_lenient(&self, url: &Url) -> bool {
-        is_loopback(url) || self.insecure.iter().any(|rule| rule.covers(url))
-    }
-
     fn pool(&self, url: &Url, apart: bool) -> &reqwest::Client {
-        let pools = if apart { &self.apart } else { &self.shared };
-        if is_loopback(url) {
-            &pools.loopback
-        } else if self.is_lenient(url) {
-            &pools.unchecked
+        let pool = if url.host_str() == self.host.as_deref() {
+            &self.own
+        } else if is_loopback(url) {
+            &self.loopback
+        } else if self.insecure.iter().any(|rule| rule.covers(url)) {
+            &self.unchecked
         } else {
-            &pools.checked
-        }
+            &self.away
+        };
+        pool.of(apart)
     }
 
     /// Whether something at `url` completes a TLS handshake.
@@ -145,16 +118,20 @@ impl Transport {
 
     /// Sends `request`, follows redirects, and returns the first answer that is none, whatever its status.
     pub(crate) async fn send(&self, request: Request<'_>, patience: Patience) -> Result<Answer, RegistryError> {
-        let Request { method, mut url, headers, mut authorization, apart, context } = request;
+        let Request { method, mut url, headers, mut own_headers, mut authorization, apart, context } = request;
         let origin = url.clone();
+        let home = context.peer.role.clone();
         let mut context = context.clone();
         for _ in 0..=MAX_HOPS {
             let mut builder = self.pool(&url, apart).request(method.clone(), url.clone()).headers(headers.clone());
             // Bodies are hashed as they come; an encoding for the way would be in between.
             builder = builder.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            let mut origin_headers = own_headers.clone();
             if let Some(authorization) = &authorization {
-                builder = builder.header(AUTHORIZATION, authorization);
+                origin_headers.insert(AUTHORIZATION, authorization.clone());
             }
+            // Each of these takes the place of one with the same name.
+            builder = builder.headers(origin_headers);
             let response = head(builder, &context, patience).await?;
             if !is_redirect(response.status()) {
                 return Ok(Answer { response, context });
@@ -165,8 +142,9 @@ impl Transport {
             if !same_origin(&url, &next) {
                 // Not given back either, should a later hop return to where it began.
                 authorization = None;
+                own_headers.clear();
             }
-            context.peer.role = role_at(&origin, &next, context.peer.role);
+            context.peer.role = role_at(&origin, &next, &home);
             url = next;
             drain(response).await;
         }
@@ -208,12 +186,12 @@ fn is_redirect(status: http::StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// What the host of `to` is, on the way from `origin`.
-fn role_at(origin: &Url, to: &Url, role: Role) -> Role {
-    match role {
+/// What the host of `to` is, on the way from `origin`, which is `home`.
+fn role_at(origin: &Url, to: &Url, home: &Role) -> Role {
+    match home {
         Role::TokenServer(_) => Role::TokenServer(authority(to)),
-        Role::Registry | Role::Storage(_) if same_origin(origin, to) => Role::Registry,
-        Role::Registry | Role::Storage(_) => Role::Storage(authority(to)),
+        home if same_origin(origin, to) => home.clone(),
+        Role::Registry | Role::Mirror(_) | Role::Storage(_) => Role::Storage(authority(to)),
     }
 }
 
@@ -230,11 +208,4 @@ pub(crate) async fn drain(mut response: reqwest::Response) {
     };
     // An answer that is too long or too slow costs its connection, and nothing else.
     let _ = tokio::time::timeout(DRAIN_TIME, read).await;
-}
-
-impl Context {
-    /// What a registry is asked for.
-    pub(crate) fn new(registry: &str, asked: Asked) -> Self {
-        Self { peer: Peer { registry: registry.to_owned(), role: Role::Registry }, asked }
-    }
 }

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 pub use push::push;
 
 use crate::image::Image;
+use crate::tls::{Authority, Identity};
 
 const BINARY: &str = "/usr/bin/docker-registry";
 
@@ -42,20 +43,50 @@ impl DebianRegistry {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_with(sections: &str) -> Result<Self> {
+        Self::start_in(tempfile::tempdir().context("make a folder for the registry")?, sections)
+    }
+
+    /// Starts it anew on another port, with all that it holds: under TLS, and for those alone who show a certificate of `clients`, if any.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn with_tls(mut self, identity: &Identity, clients: Option<&Authority>) -> Result<Self> {
+        self.stop();
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().context("make a folder")?);
+        let put = |name: &str, text: &str| -> Result<String> {
+            let path = folder.path().join(name);
+            fs::write(&path, text).with_context(|| format!("write `{name}`"))?;
+            Ok(path.display().to_string())
+        };
+        let certificate = put("tls.crt", identity.certificate())?;
+        let key = put("tls.key", identity.key())?;
+        let mut sections = format!("  tls:\n    certificate: {certificate}\n    key: {key}\n");
+        if let Some(clients) = clients {
+            sections.push_str(&format!("    clientcas:\n      - {}\n", put("clients.crt", clients.pem())?));
+        }
+        Self::start_in(folder, &sections)
+    }
+
+    /// What it has logged so far, a line for each request among it.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    fn start_in(mut folder: tempfile::TempDir, sections: &str) -> Result<Self> {
         if !Path::new(BINARY).exists() {
             bail!("`{BINARY}` is missing: install the Debian package `docker-registry`");
         }
         // A port that was free a moment ago may be taken by another test.
         for _ in 0..4 {
-            if let Some(running) = Self::attempt(sections)? {
-                return Ok(running);
-            }
+            folder = match Self::attempt(folder, sections)? {
+                Ok(running) => return Ok(running),
+                Err(folder) => folder,
+            };
         }
         bail!("no free port for `{BINARY}`")
     }
 
-    fn attempt(sections: &str) -> Result<Option<Self>> {
-        let folder = tempfile::tempdir().context("make a folder for the registry")?;
+    fn attempt(folder: tempfile::TempDir, sections: &str) -> Result<Result<Self, tempfile::TempDir>> {
         let probe = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
         let address = probe.local_addr().context("find a free port")?;
         drop(probe);
@@ -84,7 +115,8 @@ impl DebianRegistry {
             let ended = running.child.try_wait().context("look at the registry")?;
             let text = fs::read_to_string(&log).unwrap_or_default();
             if ended.is_some() && text.contains("address already in use") {
-                return Ok(None);
+                let spare = tempfile::tempdir().context("make a folder")?;
+                return Ok(Err(std::mem::replace(&mut running.folder, spare)));
             }
             if ended.is_some() || begun.elapsed() > START_LIMIT {
                 bail!("`{BINARY}` did not come up: {}", text.lines().last().unwrap_or("it said nothing"));
@@ -92,7 +124,7 @@ impl DebianRegistry {
             // Nothing tells when it listens, so its port is asked again and again.
             std::thread::sleep(Duration::from_millis(10));
         }
-        Ok(Some(running))
+        Ok(Ok(running))
     }
 
     /// Where it listens.
@@ -120,11 +152,17 @@ impl DebianRegistry {
     }
 }
 
-impl Drop for DebianRegistry {
-    fn drop(&mut self) {
+impl DebianRegistry {
+    fn stop(&mut self) {
         // It may have ended by itself; there is nothing else to do about either failure.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for DebianRegistry {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

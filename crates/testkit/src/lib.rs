@@ -10,7 +10,9 @@ pub mod http;
 pub mod image;
 pub mod layer;
 pub mod link;
+pub mod proxy;
 pub mod registry;
+pub mod tls;
 pub mod tree;
 mod watched;
 

@@ -144,6 +144,15 @@ pub enum LayerError {
     /// The bytes aren't those of the blob.
     #[error("verify")]
     Verify(#[source] VerifyError),
+    /// The bytes aren't those of the blob, whoever sends them.
+    #[error("verify what {senders} sent")]
+    Corrupt {
+        /// Who sent the last of them.
+        senders: String,
+        /// How they differ.
+        #[source]
+        source: VerifyError,
+    },
     /// The tar isn't the one that the image's config names.
     #[error("verify the unpacked layer: the config of the image names another one")]
     WrongDiff(#[source] VerifyError),
@@ -203,7 +212,7 @@ impl LayerError {
         match self {
             Self::Fetch { source, .. } => registry_kind(source),
             Self::Cut { .. } => Kind::Unavailable,
-            Self::Verify(_) | Self::WrongDiff(_) | Self::Decompress(_) => Kind::Corrupt,
+            Self::Verify(_) | Self::Corrupt { .. } | Self::WrongDiff(_) | Self::Decompress(_) => Kind::Corrupt,
             Self::Unpack(error) => match error.io() {
                 Some(error) => io_kind(error),
                 None => Kind::Corrupt,
@@ -219,13 +228,21 @@ impl LayerError {
         let text = match self {
             Self::Fetch { source, .. } => return source.hint().or_else(|| Some(PULL_AGAIN.to_owned())),
             Self::Cut { .. } | Self::Cancelled => PULL_AGAIN,
-            Self::Verify(_) => {
+            Self::Verify(_) | Self::Corrupt { .. } => {
                 "the layer was fetched twice: the registry, or something on the way to it, changes bytes"
             }
             _ if self.kind() == Kind::NoSpace => MAKE_ROOM,
             _ => return None,
         };
         Some(text.to_owned())
+    }
+
+    /// The same error, with those who sent the wrong bytes.
+    pub(crate) fn sent_by(self, senders: String) -> Self {
+        match self {
+            Self::Verify(source) => Self::Corrupt { senders, source },
+            other => other,
+        }
     }
 
     /// Whether the failure is that of whoever asked: another one's login may fare better.
@@ -242,6 +259,7 @@ fn registry_kind(error: &RegistryError) -> Kind {
         Registry::Denied => Kind::Denied,
         Registry::RateLimited => Kind::RateLimited,
         Registry::Corrupt | Registry::Invalid | Registry::Range => Kind::Corrupt,
+        Registry::Settings => Kind::Internal,
         // Unavailable, Network, Timeout, Tls, and what may be added: the way to the registry.
         _ => Kind::Unavailable,
     }

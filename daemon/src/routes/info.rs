@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
 use layer_digest::Digest;
-use layer_engine::{InsecureHost, StoreInfo};
+use layer_engine::{ProxyUrl, RegistryOptions, StoreInfo};
 use layer_proto::{IndexConfig, Info, RegistryConfig, decimal_size};
 use tracing::level_filters::LevelFilter;
 
@@ -17,10 +17,12 @@ const HUB: &str = "docker.io";
 
 pub(super) async fn show(State(app): State<App>) -> Result<Response, Failure> {
     let store = app.engine.info().await?;
-    Ok(answer::found(&info(&store, &app.insecure)))
+    Ok(answer::found(&info(&store, &app.engine.registries())))
 }
 
-fn info(store: &StoreInfo, insecure: &[InsecureHost]) -> Info {
+fn info(store: &StoreInfo, reached: &RegistryOptions) -> Info {
+    let proxies = reached.proxies.clone().unwrap_or_default();
+    let shown = |proxy: Option<ProxyUrl>| proxy.map(|proxy| proxy.to_string()).unwrap_or_default();
     let root = store.root.display().to_string();
     let (operating_system, os_version) = machine::system();
     let facts = [
@@ -39,13 +41,13 @@ fn info(store: &StoreInfo, insecure: &[InsecureHost]) -> Info {
         operating_system,
         os_version,
         architecture: machine::processor(),
-        registry_config: Some(registries(insecure)),
+        registry_config: Some(registries(reached)),
         cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64),
         mem_total: machine::memory(),
         docker_root_dir: root,
-        http_proxy: proxy("HTTP_PROXY"),
-        https_proxy: proxy("HTTPS_PROXY"),
-        no_proxy: variable("NO_PROXY"),
+        http_proxy: shown(proxies.http),
+        https_proxy: shown(proxies.https),
+        no_proxy: proxies.no_proxy.unwrap_or_default(),
         name: machine::name(),
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
         ..Info::default()
@@ -59,46 +61,33 @@ fn id(text: &str) -> String {
     cut.map(|range| hex.get(range).unwrap_or_default().to_owned()).join("-")
 }
 
-fn registries(insecure: &[InsecureHost]) -> RegistryConfig {
+fn registries(reached: &RegistryOptions) -> RegistryConfig {
     let mut config = RegistryConfig {
         insecure_registry_cidrs: vec!["::1/128".to_owned(), "127.0.0.0/8".to_owned()],
         ..RegistryConfig::default()
     };
-    let registry = |name: &str, official| IndexConfig {
+    let registry = |name: &str, secure| IndexConfig {
         name: name.to_owned(),
-        official,
-        secure: official,
+        official: name == HUB,
+        secure,
         ..IndexConfig::default()
     };
     config.index_configs.insert(HUB.to_owned(), registry(HUB, true));
-    for host in insecure.iter().map(ToString::to_string) {
+    for host in reached.insecure.iter().map(ToString::to_string) {
         if host.contains('/') {
             config.insecure_registry_cidrs.push(host);
         } else {
             config.index_configs.insert(host.clone(), registry(&host, false));
         }
     }
-    config
-}
-
-/// A variable of the environment; many write these in small letters.
-fn variable(name: &str) -> String {
-    let value = std::env::var(name).or_else(|_| std::env::var(name.to_ascii_lowercase()));
-    value.unwrap_or_default()
-}
-
-fn proxy(name: &str) -> String {
-    without_login(&variable(name))
-}
-
-/// The address of a proxy without the name and password in it.
-fn without_login(address: &str) -> String {
-    let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
-    match rest.rsplit_once('@') {
-        None => address.to_owned(),
-        Some((_, host)) if scheme.is_empty() => format!("xxxxx:xxxxx@{host}"),
-        Some((_, host)) => format!("{scheme}://xxxxx:xxxxx@{host}"),
+    for (name, mirrors) in &reached.mirrors {
+        let mirrors: Vec<_> = mirrors.iter().map(ToString::to_string).collect();
+        if name == HUB {
+            config.mirrors = Some(mirrors.clone());
+        }
+        config.index_configs.entry(name.clone()).or_insert_with(|| registry(name, true)).mirrors = mirrors;
     }
+    config
 }
 
 #[cfg(test)]
@@ -114,20 +103,24 @@ mod tests {
     }
 
     #[test]
-    fn logins_of_proxies_are_not_shown() {
-        assert_eq!(without_login("http://bob:p@ss@proxy:3128/"), "http://xxxxx:xxxxx@proxy:3128/");
-        assert_eq!(without_login("bob:pass@proxy:3128"), "xxxxx:xxxxx@proxy:3128");
-        assert_eq!(without_login("http://proxy:3128"), "http://proxy:3128");
-        assert_eq!(without_login(""), "");
-    }
-
-    #[test]
     fn insecure_registries_are_listed_by_kind() {
-        let insecure = ["10.0.0.0/8", "lab.test:5000"].map(|text| text.parse().unwrap());
-        let config = registries(&insecure);
+        let insecure = ["10.0.0.0/8", "lab.test:5000"].map(|text| text.parse().unwrap()).into();
+        let config = registries(&RegistryOptions { insecure, ..RegistryOptions::default() });
         assert_eq!(config.insecure_registry_cidrs, ["::1/128", "127.0.0.0/8", "10.0.0.0/8"]);
         let names: Vec<_> = config.index_configs.keys().collect();
         assert_eq!(names, ["docker.io", "lab.test:5000"]);
         assert!(config.index_configs["docker.io"].secure && !config.index_configs["lab.test:5000"].secure);
+    }
+
+    #[test]
+    fn mirrors_are_listed_by_registry_and_those_of_the_hub_as_docker_does() {
+        let mirrors = [("docker.io", "https://m.lab:5000"), ("lab.test", "http://n.lab/x")];
+        let mirrors = mirrors.map(|(name, url)| (name.to_owned(), vec![url.parse().unwrap()])).into();
+        let insecure = vec!["lab.test".parse().unwrap()];
+        let config = registries(&RegistryOptions { insecure, mirrors, ..RegistryOptions::default() });
+        assert_eq!(config.mirrors.unwrap(), ["https://m.lab:5000/"]);
+        assert_eq!(config.index_configs["docker.io"].mirrors, ["https://m.lab:5000/"]);
+        assert_eq!(config.index_configs["lab.test"].mirrors, ["http://n.lab/x/"]);
+        assert!(!config.index_configs["lab.test"].secure && config.index_configs["docker.io"].official);
     }
 }

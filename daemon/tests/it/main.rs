@@ -12,6 +12,7 @@ mod life;
 mod mounts;
 mod notify;
 mod pull;
+mod registries;
 mod units;
 
 /// Every file here is listed above; one that isn't would never run.

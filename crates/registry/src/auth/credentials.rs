@@ -53,6 +53,10 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// Nothing to show.
+    pub(crate) const NONE: Self =
+        Self { username: String::new(), password: Secret(String::new()), identity_token: None, registry_token: None };
+
     /// A user's name and password.
     pub fn basic(username: impl Into<String>, password: impl Into<String>) -> Self {
         Self { username: username.into(), password: Secret::new(password), ..Self::default() }

@@ -46,7 +46,7 @@ pub(super) async fn fetch(applicant: &Applicant<'_>, challenge: &Challenge) -> R
     let url = token_server(registry, challenge.parameter("realm"))
         .map_err(|source| RegistryError::Realm { context: Box::new(context.clone()), source })?;
     let peer = Peer { registry: context.peer.registry.clone(), role: Role::TokenServer(authority(&url)) };
-    let context = Context { peer, asked: context.asked.clone() };
+    let context = Context { peer, ..context.clone() };
     let service = challenge.parameter("service");
 
     let answer = if let Some(refresh_token) = credentials.refresh_token() {
@@ -61,7 +61,15 @@ pub(super) async fn fetch(applicant: &Applicant<'_>, challenge: &Challenge) -> R
         let authorization = user.map(|(name, password)| basic_header(name, password));
         transport
             .send(
-                Request { method: Method::GET, url, headers, authorization, apart: false, context: &context },
+                Request {
+                    method: Method::GET,
+                    url,
+                    headers,
+                    own_headers: HeaderMap::new(),
+                    authorization,
+                    apart: false,
+                    context: &context,
+                },
                 patience,
             )
             .await?

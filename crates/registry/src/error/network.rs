@@ -29,6 +29,9 @@ pub enum NetworkError {
     /// The other side's certificate is signed by nobody whom this system knows.
     #[error("its certificate is signed by an authority that this system does not trust")]
     Untrusted,
+    /// The other side wants to know who we are, and takes no certificate that we have.
+    #[error("it wants a client certificate, and was shown none that it accepts")]
+    ClientCertificate,
     /// TLS failed in another way: a certificate that has run out or is for another name, say.
     #[error("TLS: {0}")]
     Tls(String),
@@ -53,7 +56,11 @@ impl NetworkError {
             }
             _ => {}
         }
-        if error.is_timeout() { Self::ConnectTimeout } else { Self::Other(root(error)) }
+        if error.is_timeout() {
+            return Self::ConnectTimeout;
+        }
+        let words = root(error);
+        if is_about_clients(&words) { Self::ClientCertificate } else { Self::Other(words) }
     }
 
     /// Whether the same may go well in a moment.
@@ -62,15 +69,19 @@ impl NetworkError {
             // The resolver has no other way of saying that it could not find out, rather than that there is no such name.
             Self::Dns(words) => words.to_ascii_lowercase().contains("temporary"),
             Self::Refused | Self::Reset | Self::ConnectTimeout | Self::Other(_) => true,
-            Self::NoTls | Self::Untrusted | Self::Tls(_) => false,
+            Self::NoTls | Self::Untrusted | Self::ClientCertificate | Self::Tls(_) => false,
         }
     }
 
     fn from_tls(error: &rustls::Error) -> Self {
+        use rustls::AlertDescription as Alert;
         use rustls::CertificateError as Certificate;
-        use rustls::Error::{InvalidCertificate, InvalidMessage};
+        use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
         let words = match error {
             InvalidMessage(_) => return Self::NoTls,
+            AlertReceived(
+                Alert::CertificateRequired | Alert::BadCertificate | Alert::UnknownCA | Alert::CertificateUnknown,
+            ) => return Self::ClientCertificate,
             // A bad signature: an authority that this system does not know has the name of one that it does.
             InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature) => return Self::Untrusted,
             InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. }) => {
@@ -91,6 +102,13 @@ impl NetworkError {
         };
         Self::Tls(words.to_owned())
     }
+}
+
+/// Whether these are the words of the alert by which a server refuses a client's certificate, or the lack of one. HTTP/2 hands on errors of the
+/// connection below it as words alone.
+fn is_about_clients(words: &str) -> bool {
+    let alert = words.strip_prefix("received fatal alert: ").unwrap_or_default();
+    matches!(alert, "CertificateRequired" | "BadCertificate" | "UnknownCA" | "CertificateUnknown")
 }
 
 /// The first error of type `T` in the chain, also where it is wrapped in an [`io::Error`].

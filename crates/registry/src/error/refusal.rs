@@ -82,7 +82,7 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Context { peer, asked } = &self.context;
+        let Context { peer, asked, .. } = &self.context;
         match (self.kind(), &self.user) {
             (Kind::NotFound, _) => write!(f, "{peer} has no {asked}")?,
             (Kind::Unauthorized, Some(user)) => write!(f, "{peer} refused user `{user}` for {asked}")?,
@@ -111,15 +111,15 @@ impl fmt::Display for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::{Asked, Peer};
+    use crate::context::Asked;
     use crate::manifest::ManifestAt;
 
     fn refusal(status: u16, code: Option<&str>, message: Option<&str>, user: Option<&str>) -> Refusal {
         Refusal {
-            context: Context {
-                peer: Peer { registry: "ghcr.io".to_owned(), role: Role::Registry },
-                asked: Asked::Manifest { repository: "acme/app".to_owned(), at: ManifestAt::Tag("1".to_owned()) },
-            },
+            context: Context::new(
+                "ghcr.io",
+                Asked::Manifest { repository: "acme/app".to_owned(), at: ManifestAt::Tag("1".to_owned()) },
+            ),
             status: StatusCode::from_u16(status).unwrap(),
             reply: Reply { code: code.map(str::to_owned), message: message.map(str::to_owned) },
             retry_after: None,

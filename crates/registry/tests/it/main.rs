@@ -5,8 +5,10 @@
 mod auth;
 mod blob;
 mod failure;
+mod hosts;
 mod manifest;
 mod patience;
 mod redirect;
 mod server;
 mod tags;
+mod tls;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use layer_digest::Digest;
-use layer_registry::{Kind, ManifestAt, Options, RegistryError, Retry};
+use layer_registry::{Kind, ManifestAt, Options, RegistryError, Retry, Sources};
 
 use crate::server::{Server, answer, options, refusal, then_silence};
 
@@ -103,7 +103,7 @@ async fn a_part_is_that_part_and_nothing_else() {
             answer(status, &headers, content)
         })
         .await;
-        match server.client().apart().blob_part(&blob, 2..6).await {
+        match server.client().apart().blob_part(&blob, 2..6, &Sources::default()).await {
             Ok(mut body) => {
                 assert!(taken, "{status} {range:?}");
                 assert_eq!(body.start, 2);

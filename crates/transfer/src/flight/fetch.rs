@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes};
 use layer_digest::Digest;
-use layer_registry::{BlobBody, Kind, RegistryError, RepositoryClient, Retry};
+use layer_registry::{BlobBody, Kind, RegistryError, RepositoryClient, Retry, Sources};
 use tokio::sync::mpsc;
 
 use super::places::Place;
@@ -23,6 +23,8 @@ const FAST: u64 = 50_000_000;
 /// What is fetched, and for whom.
 pub(super) struct Wanted<'a> {
     pub(super) client: &'a RepositoryClient,
+    /// Who has sent bytes of it, and whose were wrong.
+    pub(super) sources: &'a Sources,
     pub(super) digest: Digest,
     pub(super) progress: &'a Progress,
     /// The place at the registry.
@@ -108,8 +110,8 @@ async fn request(
     mut may_split: bool,
     chunks: &mpsc::Sender<Bytes>,
 ) -> Result<Step, RegistryError> {
-    let Wanted { client, digest, progress, place } = wanted;
-    let mut body = client.blob(digest, if ranges { *at } else { 0 }).await?;
+    let Wanted { client, sources, digest, progress, place } = wanted;
+    let mut body = client.blob_from(digest, if ranges { *at } else { 0 }, sources).await?;
     let mut skip = at.saturating_sub(body.start);
     let mut meter = Meter::new();
     let mut probe: Option<Probe> = None;

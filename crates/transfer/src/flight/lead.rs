@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use layer_digest::{BlobId, DiffId};
+use layer_registry::Sources;
 use layer_store::{ForeignLink, Ingest, LayerRecord, StoreError};
 use layer_unpack::Applied;
 use tokio::sync::mpsc;
@@ -69,8 +70,9 @@ impl Lead<'_> {
         // Bytes of an earlier attempt, and bytes on the disk, may have gone bad since; neither counts as the registry's fault.
         let mut trust_stored = true;
         let mut chances = 2;
+        let sources = Sources::default();
         // The way to the registry and back is used to learn what the blob must be.
-        let mut ahead = self.ahead().await?;
+        let mut ahead = self.ahead(&sources).await?;
         let diff = self.expected().await;
         loop {
             let found = self.look(diff).await?;
@@ -89,7 +91,8 @@ impl Lead<'_> {
                 Some(Err(_)) | None => None,
             };
             let unpack = claim.is_some();
-            match self.attempt(diff, use_stored, claim, ahead.take()).await {
+            let how = How { diff, use_stored, sources: &sources };
+            match self.attempt(how, claim, ahead.take()).await {
                 Ok(()) if unpack || found.layer => return Ok(()),
                 Ok(()) => trust_stored = true,
                 Err(Attempt::Final(error)) => return Err(error),
@@ -105,10 +108,11 @@ impl Lead<'_> {
                         trust_stored = false;
                         continue;
                     }
-                    // What an earlier attempt had left may be to blame, and is gone now.
-                    chances -= u32::from(!resumed);
+                    let senders = sources.to_string();
+                    // What an earlier attempt had left may be to blame, and is gone now. So may a mirror, which is asked no more.
+                    chances -= u32::from(!sources.distrust() && !resumed);
                     if chances == 0 {
-                        return Err(error);
+                        return Err(error.sent_by(senders));
                     }
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -120,13 +124,13 @@ impl Lead<'_> {
     }
 
     /// Asks for the blob before it is known what it must be, unless that is known or the blob is here.
-    async fn ahead(&self) -> Result<Option<Coming>, LayerError> {
+    async fn ahead(&self, sources: &Sources) -> Result<Option<Coming>, LayerError> {
         if self.flight.diff.borrow().is_some() {
             return Ok(None);
         }
         let (store, descriptor) = (Arc::clone(&self.shared.store), self.job.descriptor.clone());
         let is_stored = joined(self.spawn(move || store.has_blob(&descriptor)).await)?.map_err(LayerError::Store)?;
-        if is_stored { Ok(None) } else { self.ask().await.map(Some) }
+        if is_stored { Ok(None) } else { self.ask(sources).await.map(Some) }
     }
 
     /// What the blob must be once decompressed. Whoever started the flight, or joined it, tells as soon as it knows.
@@ -155,7 +159,7 @@ impl Lead<'_> {
 
     /// Asks the registry for the blob, from where an earlier attempt stopped. A place at the registry is held while the network is used, not
     /// while the rest is unpacked.
-    async fn ask(&self) -> Result<Coming, LayerError> {
+    async fn ask(&self, sources: &Sources) -> Result<Coming, LayerError> {
         let job = self.job;
         let place = self.place().await;
         let (store, blob, size) = (Arc::clone(&self.shared.store), job.blob(), job.descriptor.size);
@@ -171,9 +175,10 @@ impl Lead<'_> {
         let progress = Arc::new(Progress::new(size));
         let (client, digest, start) = (job.client.clone(), job.descriptor.digest, ingest.len());
         progress.received.store(start, Ordering::Relaxed);
-        let counters = Arc::clone(&progress);
+        let (counters, sources) = (Arc::clone(&progress), sources.clone());
         let network = async move {
-            let wanted = fetch::Wanted { client: &client, digest, progress: &counters, place: &place };
+            let wanted =
+                fetch::Wanted { client: &client, sources: &sources, digest, progress: &counters, place: &place };
             let result = fetch::fetch(&wanted, start, chunks).await;
             drop(place);
             result
@@ -183,13 +188,8 @@ impl Lead<'_> {
     }
 
     /// One way through the pipeline, for what is coming already or what is asked for now.
-    async fn attempt(
-        &self,
-        diff: DiffId,
-        use_stored: bool,
-        claim: Option<Claim>,
-        ahead: Option<Coming>,
-    ) -> Result<(), Attempt> {
+    async fn attempt(&self, how: How<'_>, claim: Option<Claim>, ahead: Option<Coming>) -> Result<(), Attempt> {
+        let How { diff, use_stored, sources } = how;
         let (blob, size) = (self.job.blob(), self.job.descriptor.size);
         let (progress, source, network, resumed) = if use_stored {
             let store = Arc::clone(&self.shared.store);
@@ -200,7 +200,7 @@ impl Lead<'_> {
         } else {
             let Coming { ingest, waiting, progress, network } = match ahead {
                 Some(coming) => coming,
-                None => self.ask().await?,
+                None => self.ask(sources).await?,
             };
             let resumed = !ingest.is_empty();
             (progress, Source::Network { ingest, chunks: waiting }, Some(network), resumed)
@@ -288,6 +288,16 @@ impl Lead<'_> {
             result
         })
     }
+}
+
+/// How an attempt is made.
+struct How<'a> {
+    /// What the blob must be once decompressed.
+    diff: DiffId,
+    /// Whether the blob in the store is read, and nobody asked.
+    use_stored: bool,
+    /// Who has sent bytes of the blob before, and whose were wrong.
+    sources: &'a Sources,
 }
 
 /// A blob on its way in.

@@ -80,8 +80,8 @@ impl Probe {
         let connection = place.connect()?;
         let room = Arc::clone(place.ahead()).try_acquire_owned().ok()?;
         let (from, end) = (at + SEGMENT, (at + 2 * SEGMENT).min(size));
-        let (client, digest) = (wanted.client.clone().apart(), wanted.digest);
-        let answer = Box::pin(async move { client.blob_part(&digest, from..end).await });
+        let (client, digest, sources) = (wanted.client.clone().apart(), wanted.digest, wanted.sources.clone());
+        let answer = Box::pin(async move { client.blob_part(&digest, from..end, &sources).await });
         Some(Self { from, end, speed, connection, room, answer })
     }
 
@@ -329,7 +329,10 @@ impl Shared<'_> {
     async fn request(&self, segment: &mut Segment, body: Option<BlobBody>) -> Result<(), RegistryError> {
         let mut body = match body {
             Some(body) => body,
-            None => self.client.blob_part(&self.wanted.digest, segment.span.at..segment.span.end).await?,
+            None => {
+                let part = segment.span.at..segment.span.end;
+                self.client.blob_part(&self.wanted.digest, part, self.wanted.sources).await?
+            }
         };
         while let Some(mut chunk) = body.chunk().await? {
             let left = segment.span.end - segment.span.at;

@@ -5,6 +5,7 @@
 mod cancel;
 mod early;
 mod faults;
+mod mirrors;
 mod ranges;
 mod resolve;
 mod setup;

@@ -3,6 +3,7 @@
 //! Paths are docker's, with its quirk that a path is looked up together with its method: `GET /images/json` is the list, and
 //! `DELETE /images/json` removes an image called `json`.
 
+mod auth;
 mod containers;
 mod elsewhere;
 mod image_form;
@@ -23,7 +24,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, any, delete, get, head, post};
 use hyper::body::Incoming;
 use layer_engine::{Engine, InsecureHost};
-use layer_proto::mount;
+use layer_proto::{auth as auth_api, mount};
 use tower::util::MapRequest;
 
 use crate::envelope;
@@ -49,6 +50,7 @@ pub(crate) fn service(engine: Engine, insecure: Vec<InsecureHost>) -> Service {
         .route("/_ping", head(ping::head).get(ping::get))
         .route("/version", get(version::show))
         .route("/info", get(info::show))
+        .route(auth_api::PATH, post(auth::log_in))
         .route("/images/json", or_named(get(images::list)))
         .route("/images/create", or_named(post(pull::create)))
         .route("/images/load", or_named(post(elsewhere::not_yet)))

@@ -31,6 +31,7 @@ pub struct Engine {
 pub(crate) struct Shared {
     pub(crate) store: Arc<Store>,
     transfer: Transfer,
+    pub(crate) registry: Client,
     pub(crate) mounts: Mounts,
     /// Held while names are given to what has one, or taken: whoever removes an image must know all its names.
     pub(crate) naming: Mutex<()>,
@@ -67,8 +68,8 @@ impl Engine {
         };
         let (store, mounts) =
             tokio::task::spawn_blocking(open).await.map_err(|error| OpenError::Task(error.into()))??;
-        let transfer = Transfer::new(Arc::clone(&store), client, options.limits);
-        Ok(Self { shared: Arc::new(Shared { store, transfer, mounts, naming: Mutex::new(()) }) })
+        let transfer = Transfer::new(Arc::clone(&store), client.clone(), options.limits);
+        Ok(Self { shared: Arc::new(Shared { store, transfer, registry: client, mounts, naming: Mutex::new(()) }) })
     }
 
     /// Where the store lies.

@@ -6,6 +6,7 @@
 mod engine;
 mod error;
 mod images;
+mod login;
 mod lookup;
 mod mounts;
 mod names;
@@ -13,7 +14,9 @@ mod names;
 pub use engine::{Engine, Options, StoreInfo};
 pub use error::{EngineError, Kind, OpenError};
 pub use images::{HistoryItem, ImageDetail, ImageSummary};
-pub use layer_registry::{Credentials, InsecureHost, Options as RegistryOptions, ParseInsecureHostError, Secret};
+pub use layer_registry::{
+    Credentials, InsecureHost, Login, Options as RegistryOptions, ParseInsecureHostError, Secret,
+};
 pub use layer_transfer::{Event, Limits, Outcome, Phase, Pull, PullCause, PullError, PullRequest};
 pub use mounts::{MountInfo, MountRequest};
 pub use names::Removed;

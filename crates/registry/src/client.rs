@@ -55,14 +55,14 @@ impl Default for Options {
 /// Clones share all of it.
 #[derive(Clone, Debug)]
 pub struct Client {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    transport: Transport,
-    patience: Patience,
-    retry: RetryPolicy,
+pub(crate) struct Shared {
+    pub(crate) transport: Transport,
+    pub(crate) patience: Patience,
+    pub(crate) retry: RetryPolicy,
     hosts: Mutex<HashMap<String, Arc<Host>>>,
     grants: Grants,
 }
@@ -105,7 +105,7 @@ impl Client {
 }
 
 impl Shared {
-    fn host(&self, domain: &str) -> Arc<Host> {
+    pub(crate) fn host(&self, domain: &str) -> Arc<Host> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if hosts.len() >= MAX_UNUSED_HOSTS {
             hosts.retain(|_, host| Arc::strong_count(host) > 1);

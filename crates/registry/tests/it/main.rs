@@ -5,6 +5,7 @@
 mod auth;
 mod blob;
 mod failure;
+mod login;
 mod manifest;
 mod redirect;
 mod server;

@@ -2,11 +2,16 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderValue, Method};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use layer_proto::{HistoryItem, ImageSummary, LineReader, Mount, MountRequest, ProgressLine, Removed, mount};
+use layer_proto::{
+    AuthAnswer, AuthConfig, HistoryItem, ImageSummary, LineReader, Mount, MountRequest, ProgressLine, Removed, auth,
+    mount,
+};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
@@ -73,8 +78,13 @@ impl Api {
         read(&self.connection.ask(Method::DELETE, &target.text, None).await?)
     }
 
-    /// Begins a pull; `platform` is as it was typed.
-    pub(crate) async fn pull(&self, image: &str, platform: Option<&str>) -> Result<PullStream, Error> {
+    /// Begins a pull; `platform` is as it was typed, and `login` is lent to the daemon for it.
+    pub(crate) async fn pull(
+        &self,
+        image: &str,
+        platform: Option<&str>,
+        login: Option<&AuthConfig>,
+    ) -> Result<PullStream, Error> {
         let mut target = Target::new(&[VERSION_PREFIX, "/images/create"]);
         target.query("fromImage", image);
         if !name::says_which(image) {
@@ -84,8 +94,16 @@ impl Api {
         if let Some(platform) = platform {
             target.query("platform", platform);
         }
-        let answer = self.connection.send(Method::POST, &target.text, None).await?;
+        let login = login.map(header).transpose()?;
+        let answer = self.connection.send_with(Method::POST, &target.text, None, login).await?;
         Ok(PullStream { body: answer.into_body(), lines: LineReader::new(), ended: false })
+    }
+
+    /// Has a login tried out at its registry.
+    pub(crate) async fn log_in(&self, login: &AuthConfig) -> Result<AuthAnswer, Error> {
+        let json = serde_json::to_vec(login).map_err(|source| Error::Unreadable { source })?;
+        let target = Target::new(&[VERSION_PREFIX, auth::PATH]);
+        read(&self.connection.ask(Method::POST, &target.text, Some(json)).await?)
     }
 
     /// Mounts an image.
@@ -114,6 +132,14 @@ impl Api {
 fn read<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Error> {
     // Bytes that are no UTF-8 are shown as such; they are no reason to show nothing.
     serde_json::from_str(&String::from_utf8_lossy(bytes)).map_err(|source| Error::Unreadable { source })
+}
+
+/// The header that lends a login.
+fn header(login: &AuthConfig) -> Result<HeaderValue, Error> {
+    let json = serde_json::to_vec(login).map_err(|source| Error::Unreadable { source })?;
+    let mut header = HeaderValue::try_from(URL_SAFE.encode(json)).expect("base64 has only characters of headers");
+    header.set_sensitive(true);
+    Ok(header)
 }
 
 /// The progress of a pull. Dropping it closes the connection, which is how the daemon learns that nobody waits any more.

@@ -44,6 +44,10 @@ pub(crate) enum Command {
     Umount(UmountArgs),
     /// List the images that are mounted
     Mounts(MountsArgs),
+    /// Log in at a registry, and keep the login for pulls
+    Login(LoginArgs),
+    /// Forget the login at a registry
+    Logout(LogoutArgs),
     /// Show the versions of client and daemon
     Version(AboutArgs),
     /// Show what the daemon says about itself and its store
@@ -234,6 +238,38 @@ pub(crate) struct MountsArgs {
     pub(crate) format: Format,
 }
 
+/// `layer login`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The login is proven before it is kept: with the credential helper that docker's config.json names for the registry, or else in that file. \
+Where a registry gives a token to be kept in place of the password, that is kept.
+
+There is no option for the password itself: other users of the machine see the arguments of programs.
+
+Examples:
+  layer login
+  layer login ghcr.io --username bob
+  layer login registry.lab:5000 --username ci --password-stdin < token")]
+pub(crate) struct LoginArgs {
+    /// The registry, `host` or `host:port` [default: Docker Hub]
+    #[arg(value_name = "REGISTRY", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) registry: Option<String>,
+    /// The user; asked for when it is left out
+    #[arg(short, long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) username: Option<String>,
+    /// Take the password, or a token in its place, from standard input
+    #[arg(long, requires = "username")]
+    pub(crate) password_stdin: bool,
+}
+
+/// `layer logout`.
+#[derive(Debug, Args)]
+pub(crate) struct LogoutArgs {
+    /// The registry [default: Docker Hub]
+    #[arg(value_name = "REGISTRY", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) registry: Option<String>,
+}
+
 /// `layer version` and `layer info`.
 #[derive(Debug, Args)]
 pub(crate) struct AboutArgs {
@@ -290,6 +326,8 @@ mod tests {
             "layer -H tcp://x images",
             "layer tag a",
             "layer mount",
+            "layer login -p secret",
+            "layer login --password-stdin",
         ] {
             assert!(Cli::try_parse_from(words.split(' ')).is_err(), "{words}");
         }

@@ -4,6 +4,7 @@ mod about;
 mod history;
 mod images;
 mod inspect;
+mod login;
 mod mount;
 mod pull;
 mod remove;
@@ -94,6 +95,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Mount(args) => mount::run(&api, args).await,
         Command::Umount(args) => mount::unmount(&api, args).await,
         Command::Mounts(args) => mount::list(&api, args).await,
+        Command::Login(args) => login::run(&api, args).await,
+        Command::Logout(args) => login::logout(args).await,
         Command::Version(args) => about::version(&api, &host, args).await,
         Command::Info(args) => about::info(&api, args).await,
         // `into` above gives no such command.

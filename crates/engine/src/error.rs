@@ -127,8 +127,8 @@ pub enum EngineError {
         source: io::Error,
     },
     /// A registry doesn't accept a login, or can't be asked.
-    #[error("log in")]
-    Login(#[source] RegistryError),
+    #[error(transparent)]
+    Login(RegistryError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

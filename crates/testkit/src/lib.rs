@@ -10,6 +10,7 @@ pub mod http;
 pub mod image;
 pub mod layer;
 pub mod registry;
+pub mod token_server;
 pub mod tree;
 mod watched;
 

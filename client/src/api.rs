@@ -99,6 +99,11 @@ impl Api {
         Ok(PullStream { body: answer.into_body(), lines: LineReader::new(), ended: false })
     }
 
+    /// Finds out whether there is a daemon.
+    pub(crate) async fn ping(&self) -> Result<(), Error> {
+        self.connection.ask(Method::GET, "/_ping", None).await.map(|_words| ())
+    }
+
     /// Has a login tried out at its registry.
     pub(crate) async fn log_in(&self, login: &AuthConfig) -> Result<AuthAnswer, Error> {
         let json = serde_json::to_vec(login).map_err(|source| Error::Unreadable { source })?;

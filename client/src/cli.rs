@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::credentials::Registry;
 use crate::host::Host;
 
 /// The end of every help.
@@ -252,8 +253,8 @@ Examples:
   layer login registry.lab:5000 --username ci --password-stdin < token")]
 pub(crate) struct LoginArgs {
     /// The registry, `host` or `host:port` [default: Docker Hub]
-    #[arg(value_name = "REGISTRY", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) registry: Option<String>,
+    #[arg(value_name = "REGISTRY")]
+    pub(crate) registry: Option<Registry>,
     /// The user; asked for when it is left out
     #[arg(short, long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) username: Option<String>,
@@ -266,8 +267,8 @@ pub(crate) struct LoginArgs {
 #[derive(Debug, Args)]
 pub(crate) struct LogoutArgs {
     /// The registry [default: Docker Hub]
-    #[arg(value_name = "REGISTRY", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) registry: Option<String>,
+    #[arg(value_name = "REGISTRY")]
+    pub(crate) registry: Option<Registry>,
 }
 
 /// `layer version` and `layer info`.
@@ -327,6 +328,8 @@ mod tests {
             "layer tag a",
             "layer mount",
             "layer login -p secret",
+            "layer login /r.example",
+            "layer logout https://",
             "layer login --password-stdin",
         ] {
             assert!(Cli::try_parse_from(words.split(' ')).is_err(), "{words}");

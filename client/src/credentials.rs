@@ -1,7 +1,7 @@
 //! Logins at registries: where they are kept on this machine, and how the one for an image is found.
 //!
 //! They lie where docker and podman keep them, in their forms, so that whoever has logged in with one of those need not do so again: in files of
-//! JSON ([`file`]), or with a credential helper that such a file names ([`helper`]). The daemon keeps none; it is lent one with each pull.
+//! JSON ([`mod@file`]), or with a credential helper that such a file names ([`helper`]). The daemon keeps none; it is lent one with each pull.
 //!
 //! A secret is of a type that doesn't print itself. It is never an argument of a program, and no error quotes what may hold one.
 

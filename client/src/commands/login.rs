@@ -16,11 +16,16 @@ const TRIES: usize = 3;
 
 /// Proves a login, and keeps it.
 pub(super) async fn run(api: &Api, args: LoginArgs) -> Result<Exit, Error> {
-    let registry = args.registry.as_deref().map_or_else(Registry::hub, Registry::named);
+    let registry = args.registry.unwrap_or_else(Registry::hub);
     let during = |error: Error| error.during("log in to", registry.as_str());
     let login = match (args.username, args.password_stdin) {
         (Some(username), true) => login(&registry, username, terminal::secret_from_input().await?),
         (username, _) => {
+            if !terminal::is_there() {
+                return Err(during(Error::NoTerminal));
+            }
+            // Nobody should type a password for a daemon that isn't there.
+            api.ping().await?;
             ask(&registry, username).await.and_then(|typed| typed.ok_or(Error::NothingTyped)).map_err(during)?
         }
     };
@@ -35,7 +40,7 @@ pub(super) async fn run(api: &Api, args: LoginArgs) -> Result<Exit, Error> {
 
 /// Forgets a login.
 pub(super) async fn logout(args: LogoutArgs) -> Result<Exit, Error> {
-    let registry = args.registry.as_deref().map_or_else(Registry::hub, Registry::named);
+    let registry = args.registry.unwrap_or_else(Registry::hub);
     let forgotten = credentials::forget(&Places::of_user(), &registry).await;
     let forgotten = forgotten.map_err(|error| Error::from(error).during("log out of", registry.as_str()))?;
     let name = clean(registry.server()).into_owned();
@@ -74,9 +79,6 @@ pub(super) async fn offer(api: &Api, registry: &Registry) -> Result<Option<AuthC
 
 /// Asks for what isn't known yet. `None` when nothing was typed.
 async fn ask(registry: &Registry, username: Option<String>) -> Result<Option<AuthConfig>, Error> {
-    if !terminal::is_there() {
-        return Err(Error::NoTerminal);
-    }
     let username = match username {
         Some(username) => Some(username),
         None => terminal::line("Username: ").await?,

@@ -1,6 +1,7 @@
 //! Registries, and the keys that logins for them are kept under.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// How images name Docker Hub.
 const HUB: &str = "docker.io";
@@ -41,6 +42,26 @@ impl Registry {
     /// As images name it.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Why a text names no registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is neither a host, nor `host:port`, nor the address of one")]
+pub(crate) struct ParseRegistryError;
+
+impl FromStr for Registry {
+    type Err = ParseRegistryError;
+
+    /// As [`Registry::named`], for what a person has typed: a slip must not lead to Docker Hub, or take a password for a part of a name.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+        let host = rest.split('/').next().unwrap_or_default();
+        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+        if host.is_empty() || !host.bytes().all(is_host) {
+            return Err(ParseRegistryError);
+        }
+        Ok(Self::named(text))
     }
 }
 
@@ -157,6 +178,16 @@ mod tests {
         ] {
             let registry = Registry::named(text);
             assert_eq!((registry.as_str(), registry.server()), (name, server), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_typed_has_to_be_a_host() {
+        for text in ["r.example", "https://r.example:5000/v2/", "[::1]:5000", "registry_1", "docker.io"] {
+            assert_eq!(text.parse::<Registry>(), Ok(Registry::named(text)));
+        }
+        for text in ["", "/", "https://", "/r.example", "bob:pw@r.example", "r.example?x", "a b"] {
+            assert_eq!(text.parse::<Registry>(), Err(ParseRegistryError), "{text}");
         }
     }
 

@@ -83,6 +83,8 @@ fn keeper(password: &'static str, token: &'static str) -> Daemon {
         let is_right = login["password"] == password || (!token.is_empty() && login["identitytoken"] == token);
         if request.line.contains("/auth") && is_right {
             reply.json(200, &json!({"IdentityToken": token, "Status": "Login Succeeded"}));
+        } else if request.line.contains("/_ping") {
+            reply.text(200, "OK");
         } else if request.line.contains("/auth") {
             reply.json(401, &json!({"message": "registry refused user `bob`", "hint": "check it"}));
         } else if request.line.contains("open") || is_right {
@@ -256,7 +258,17 @@ fn a_terminal_shows_again_what_is_typed_after_an_interruption() {
     session.wait_for("Password: ").type_in("\u{3}").wait_for("interrupted").wait_for("ended 130");
     let (_, seen) = session.end();
     assert!(seen.contains(" echo ") && !seen.contains(" -echo "), "{seen}");
-    assert!(daemon.seen().is_empty() && !home.path(".docker").exists());
+    assert_eq!(daemon.lines(), ["GET /_ping"]);
+    assert!(!home.path(".docker").exists());
+}
+
+#[test]
+fn nobody_types_a_password_for_a_daemon_that_is_not_there() {
+    let home = Home::new();
+    let line = format!("'{}' -H /nonexistent login {HOST}", env!("CARGO_BIN_EXE_layer"));
+    let (status, seen) = Session::start(&line, home.0.path()).end();
+    assert_eq!(status.code(), Some(3), "{seen}");
+    assert!(seen.starts_with("error: no daemon listens on `/nonexistent`"), "{seen}");
 }
 
 #[test]

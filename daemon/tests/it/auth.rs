@@ -2,7 +2,7 @@
 
 use layer_testkit::image::ImageBuilder;
 use layer_testkit::layer::LayerBuilder;
-use layer_testkit::registry::{Auth, Registry, TokenAuth};
+use layer_testkit::registry::{Auth, Fault, Registry, Target, TokenAuth};
 use serde_json::{Value, json};
 
 use crate::daemon::{Daemon, Place, pull_target};
@@ -12,6 +12,12 @@ const PASSWORD: &str = "op3n-sesame";
 
 async fn log_in(daemon: &Daemon, login: &Value) -> Answer {
     daemon.send("POST", "/v1.51/auth", &[("Content-Type", "application/json")], login.to_string().into_bytes()).await
+}
+
+/// A login as the header lends it.
+fn encode(login: &Value) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE.encode(login.to_string())
 }
 
 #[tokio::test]
@@ -63,6 +69,38 @@ async fn a_login_that_can_not_be_tried_has_a_status() {
 }
 
 #[tokio::test]
+async fn a_refusal_in_the_middle_of_a_pull_names_the_registry_at_which_a_login_may_help() {
+    let registry = Registry::start().unwrap();
+    let place = Place::new();
+    let daemon = place.start();
+    let login = json!({"username": "bob", "password": PASSWORD, "serveraddress": registry.host()});
+    let lent = encode(&login);
+    for (number, status, is_known, may_help) in [
+        (1, 401, false, true),
+        (2, 403, false, true),
+        (3, 401, true, true),
+        (4, 403, true, false),
+        (5, 404, false, false),
+    ] {
+        let layer = LayerBuilder::new().file("number", number.to_string()).gzip();
+        let image = ImageBuilder::new().layer(layer).build();
+        let name = registry.put_image("lab/app", &number.to_string(), &image);
+        registry.fault(Target::Blob(image.layers[0].blob.digest.clone()), Fault::status(status));
+        registry.set_auth(match is_known {
+            true => Auth::Basic { user: "bob".to_owned(), password: PASSWORD.to_owned() },
+            false => Auth::Open,
+        });
+        let headers: &[_] = if is_known { &[("X-Registry-Auth", &*lent)] } else { &[] };
+        let answer = daemon.send("POST", &pull_target(&name), headers, Vec::new()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let last = answer.lines().pop().unwrap();
+        let want = if may_help { json!(registry.host()) } else { Value::Null };
+        assert_eq!(last["errorDetail"]["login"], want, "{status} {is_known}: {last}");
+        assert!(last["error"].as_str().unwrap().contains(&status.to_string()), "{last}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_secret_is_logged_even_when_everything_is() {
     let registry = Registry::start().unwrap();
     let place = Place::new();
@@ -70,10 +108,6 @@ async fn nothing_secret_is_logged_even_when_everything_is() {
     let image = ImageBuilder::new().layer(LayerBuilder::new().file("a", "1").gzip()).build();
     let name = registry.put_image("private/app", "1", &image);
     let token = TokenAuth { identity_token: Some("k3ep-this".to_owned()), ..TokenAuth::account("bob", PASSWORD) };
-    let encode = |login: &Value| {
-        use base64::Engine as _;
-        base64::engine::general_purpose::URL_SAFE.encode(login.to_string())
-    };
     let by_password = json!({"username": "bob", "password": PASSWORD, "serveraddress": registry.host()});
     let by_token = json!({"username": "<token>", "identitytoken": "k3ep-this", "serveraddress": registry.host()});
     let wrong = json!({"username": "bob", "password": "wr0ng-guess", "serveraddress": registry.host()});

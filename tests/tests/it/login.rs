@@ -154,6 +154,29 @@ fn root_an_identity_token_is_kept_in_place_of_the_password() {
 }
 
 #[test]
+fn root_a_pull_on_a_terminal_asks_for_the_login_that_it_needs() {
+    for private in Private::of_each_kind() {
+        let daemon = talkative();
+        let (host, name) = (private.host(), &private.name);
+        let layer = daemon.layer_command(&[]);
+        let mut script = daemon.clean("script");
+        let line = format!("'{}' pull {name}", layer.get_program().display());
+        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env("SHELL", "/bin/sh");
+        // Typed ahead of the questions.
+        let seen = run_with(&mut script, &format!("{USER}\nwrong\n{USER}\n{PASSWORD}\n")).ok();
+        let asked = format!("`{host}` wants a login. Give one to go on with the pull, or nothing to leave it.");
+        let downloaded = format!("Status: Downloaded newer image for {name}");
+        for part in [&*asked, "refused user `bob`", &downloaded] {
+            assert!(seen.contains(part), "{part:?} in {seen:?}");
+        }
+        daemon.layer(&["rmi", name]).ok();
+        assert_eq!(daemon.layer(&["pull", "--quiet", name]).ok(), *name, "the login is kept");
+        let log = daemon.log();
+        assert!(log.contains("TRACE") && SECRETS.iter().all(|secret| !log.contains(secret)));
+    }
+}
+
+#[test]
 fn root_a_helper_and_podman_s_file_are_asked_for_logins() {
     let daemon = Daemon::start();
     let private = Private::by_password();

@@ -239,7 +239,8 @@ impl Daemon {
         command
     }
 
-    fn clean(&self, program: impl AsRef<OsStr>) -> Command {
+    /// A program that hears of this daemon and of nothing else.
+    pub(crate) fn clean(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         FOREIGN.iter().for_each(|name| {
             command.env_remove(name);

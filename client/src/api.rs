@@ -1,16 +1,17 @@
 //! The requests that the commands are made of.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use layer_proto::{
-    AuthAnswer, AuthConfig, HistoryItem, ImageSummary, LineReader, Mount, MountRequest, ProgressLine, Removed, auth,
-    mount,
+    AuthAnswer, AuthConfig, Event, HistoryItem, ImageSummary, LineReader, Mount, MountRequest, Preview, ProgressLine,
+    Removed, auth, mount, preview,
 };
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -23,6 +24,30 @@ use crate::name;
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     connection: Connection,
+}
+
+/// How an image is to be pulled, where that is not left to the daemon.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PullWishes {
+    /// The platform, as it was typed.
+    pub(crate) platform: Option<String>,
+    /// How often the registry is asked again.
+    pub(crate) retries: Option<u32>,
+    /// How many seconds it may be silent.
+    pub(crate) stall_timeout: Option<u32>,
+    /// The login that is lent to the daemon for it.
+    pub(crate) login: Option<AuthConfig>,
+}
+
+impl PullWishes {
+    /// The header that lends the login.
+    fn lent(&self) -> Result<Option<HeaderValue>, Error> {
+        let Some(login) = &self.login else { return Ok(None) };
+        let json = serde_json::to_vec(login).map_err(|source| Error::Unreadable { source })?;
+        let mut header = HeaderValue::try_from(URL_SAFE.encode(json)).expect("base64 has only characters of headers");
+        header.set_sensitive(true);
+        Ok(Some(header))
+    }
 }
 
 impl Api {
@@ -78,25 +103,16 @@ impl Api {
         read(&self.connection.ask(Method::DELETE, &target.text, None).await?)
     }
 
-    /// Begins a pull; `platform` is as it was typed, and `login` is lent to the daemon for it.
-    pub(crate) async fn pull(
-        &self,
-        image: &str,
-        platform: Option<&str>,
-        login: Option<&AuthConfig>,
-    ) -> Result<PullStream, Error> {
-        let mut target = Target::new(&[VERSION_PREFIX, "/images/create"]);
-        target.query("fromImage", image);
-        if !name::says_which(image) {
-            // Without a tag the daemon would pull them all.
-            target.query("tag", "latest");
-        }
-        if let Some(platform) = platform {
-            target.query("platform", platform);
-        }
-        let login = login.map(header).transpose()?;
-        let answer = self.connection.send_with(Method::POST, &target.text, None, login).await?;
-        Ok(PullStream { body: answer.into_body(), lines: LineReader::new(), ended: false })
+    /// What a pull as `wishes` say would do.
+    pub(crate) async fn preview(&self, image: &str, wishes: &PullWishes) -> Result<Preview, Error> {
+        let target = Target::pull(&[preview::PATH], image, wishes);
+        read(&self.connection.ask_with(Method::GET, &target.text, None, wishes.lent()?).await?)
+    }
+
+    /// Begins a pull as `wishes` say.
+    pub(crate) async fn pull(&self, image: &str, wishes: &PullWishes) -> Result<PullStream, Error> {
+        let target = Target::pull(&[VERSION_PREFIX, "/images/create"], image, wishes);
+        Ok(Lines::new(self.connection.send_with(Method::POST, &target.text, None, wishes.lent()?).await?))
     }
 
     /// Finds out whether there is a daemon.
@@ -129,6 +145,29 @@ impl Api {
         read(&self.connection.ask(Method::DELETE, &target.text, None).await?)
     }
 
+    /// Follows what happens to images, in the time between two moments as they were typed.
+    pub(crate) async fn events(
+        &self,
+        since: Option<&str>,
+        until: Option<&str>,
+        filters: &[(String, String)],
+    ) -> Result<Lines<Event>, Error> {
+        let mut target = Target::new(&[VERSION_PREFIX, "/events"]);
+        for (name, moment) in [("since", since), ("until", until)] {
+            if let Some(moment) = moment {
+                target.query(name, moment);
+            }
+        }
+        let mut lists = BTreeMap::<&str, Vec<&str>>::new();
+        for (name, value) in filters {
+            lists.entry(name).or_default().push(value);
+        }
+        if !lists.is_empty() {
+            target.query("filters", &serde_json::json!(lists).to_string());
+        }
+        Ok(Lines::new(self.connection.send(Method::GET, &target.text, None).await?))
+    }
+
     async fn get<T: DeserializeOwned>(&self, target: &str) -> Result<T, Error> {
         read(&self.connection.ask(Method::GET, target, None).await?)
     }
@@ -139,25 +178,21 @@ fn read<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Error> {
     serde_json::from_str(&String::from_utf8_lossy(bytes)).map_err(|source| Error::Unreadable { source })
 }
 
-/// The header that lends a login.
-fn header(login: &AuthConfig) -> Result<HeaderValue, Error> {
-    let json = serde_json::to_vec(login).map_err(|source| Error::Unreadable { source })?;
-    let mut header = HeaderValue::try_from(URL_SAFE.encode(json)).expect("base64 has only characters of headers");
-    header.set_sensitive(true);
-    Ok(header)
-}
-
-/// The progress of a pull. Dropping it closes the connection, which is how the daemon learns that nobody waits any more.
+/// What the daemon tells line by line. Dropping it closes the connection, which is how the daemon learns that nobody waits any more.
 #[derive(Debug)]
-pub(crate) struct PullStream {
+pub(crate) struct Lines<T> {
     body: Incoming,
-    lines: LineReader,
+    lines: LineReader<T>,
     ended: bool,
 }
 
-impl PullStream {
+impl<T: DeserializeOwned> Lines<T> {
+    fn new(answer: Response<Incoming>) -> Self {
+        Self { body: answer.into_body(), lines: LineReader::new(), ended: false }
+    }
+
     /// The next line; `None` at the end of a body that came whole.
-    pub(crate) async fn next(&mut self) -> Result<Option<ProgressLine>, Error> {
+    pub(crate) async fn next(&mut self) -> Result<Option<T>, Error> {
         loop {
             if let Some(line) = self.lines.next_line() {
                 return Ok(Some(line?));
@@ -181,6 +216,9 @@ impl PullStream {
     }
 }
 
+/// The progress of a pull.
+pub(crate) type PullStream = Lines<ProgressLine>;
+
 /// A request's path and query, encoded as it grows.
 struct Target {
     text: String,
@@ -198,6 +236,26 @@ impl Target {
         encode(&mut text, image, b"/:@");
         text.push_str(rest);
         Self { text, queried: false }
+    }
+
+    /// What to pull.
+    fn pull(path: &[&str], image: &str, wishes: &PullWishes) -> Self {
+        let mut target = Self::new(path);
+        target.query("fromImage", image);
+        if !name::says_which(image) {
+            // Without a tag the daemon would pull them all.
+            target.query("tag", "latest");
+        }
+        if let Some(platform) = &wishes.platform {
+            target.query("platform", platform);
+        }
+        if let Some(retries) = wishes.retries {
+            target.query("retries", &retries.to_string());
+        }
+        if let Some(seconds) = wishes.stall_timeout {
+            target.query("stallTimeout", &seconds.to_string());
+        }
+        target
     }
 
     fn query(&mut self, name: &str, value: &str) {

@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Login(LoginArgs),
     /// Forget the login at a registry
     Logout(LogoutArgs),
+    /// Follow what happens to images
+    Events(EventsArgs),
     /// Show the versions of client and daemon
     Version(AboutArgs),
     /// Show what the daemon says about itself and its store
@@ -120,7 +122,8 @@ order of the names.
 Examples:
   layer pull alpine
   layer pull alpine:3.20 ghcr.io/acme/app@sha256:4bcf…
-  layer pull --platform linux/arm/v7 debian:12")]
+  layer pull --platform linux/arm/v7 debian:12
+  layer pull --dry-run debian:12")]
 pub(crate) struct PullArgs {
     /// What to pull; without tag and digest the tag `latest`
     #[arg(required = true, value_name = "NAME[:TAG][@DIGEST]", value_parser = NonEmptyStringValueParser::new())]
@@ -128,9 +131,18 @@ pub(crate) struct PullArgs {
     /// The platform to pull, where an image has several [default: the daemon's own]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) platform: Option<String>,
-    /// Print nothing but the full name of each image
+    /// How often a request to the registry that fails and brings nothing is made again, in a row [default: the daemon's]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) retries: Option<u32>,
+    /// How many seconds the registry may be silent in the middle of a layer [default: the daemon's]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) stall_timeout: Option<u32>,
+    /// Print nothing but the full name of each image; with --dry-run, of each image that there is news of
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Only tell whether there is a newer image, and how much would come; nothing is written
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `layer images`.
@@ -269,6 +281,38 @@ pub(crate) struct LogoutArgs {
     /// The registry [default: Docker Hub]
     #[arg(value_name = "REGISTRY")]
     pub(crate) registry: Option<Registry>,
+}
+
+/// `layer events`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Moments are seconds since 1970, times (2026-01-31T12:00:00Z), or spans before now (10m, 24h).
+
+Examples:
+  layer events
+  layer events --since 24h --filter event=pull --filter image=alpine
+  layer events --since 1h --until 0s --format json")]
+pub(crate) struct EventsArgs {
+    /// Begin with those that happened since then [default: only what happens from now on]
+    #[arg(long, value_name = "MOMENT", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) since: Option<String>,
+    /// End there [default: never]
+    #[arg(long, value_name = "MOMENT", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) until: Option<String>,
+    /// Only some of them: by event, type, image, label or scope
+    #[arg(short, long = "filter", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) filters: Vec<(String, String)>,
+    /// How to write them
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: AboutFormat,
+}
+
+/// Cuts `name=value`.
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
 }
 
 /// `layer version` and `layer info`.

@@ -1,11 +1,14 @@
 //! One command a file, and what they have in common: a runtime, ^C, and errors that are told.
 
 mod about;
+mod events;
 mod history;
 mod images;
 mod inspect;
 mod login;
+mod logins;
 mod mount;
+mod preview;
 mod pull;
 mod remove;
 mod tag;
@@ -86,6 +89,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         command => command,
     };
     match command {
+        Command::Pull(args) if args.dry_run => preview::run(&api, args).await,
         Command::Pull(args) => pull::run(&api, args).await,
         Command::Images(args) => images::run(&api, args).await,
         Command::Inspect(args) => inspect::run(&api, args).await,
@@ -97,6 +101,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Mounts(args) => mount::list(&api, args).await,
         Command::Login(args) => login::run(&api, args).await,
         Command::Logout(args) => login::logout(args).await,
+        Command::Events(args) => events::run(&api, args).await,
         Command::Version(args) => about::version(&api, &host, args).await,
         Command::Info(args) => about::info(&api, args).await,
         // `into` above gives no such command.

@@ -88,7 +88,18 @@ impl Connection {
 
     /// Sends a request and reads the whole answer.
     pub(crate) async fn ask(&self, method: Method, target: &str, json: Option<Vec<u8>>) -> Result<Bytes, Error> {
-        let answer = self.send(method, target, json).await?;
+        self.ask_with(method, target, json, None).await
+    }
+
+    /// As [`ask`](Self::ask); lends the daemon a login as [`send_with`](Self::send_with) does.
+    pub(crate) async fn ask_with(
+        &self,
+        method: Method,
+        target: &str,
+        json: Option<Vec<u8>>,
+        login: Option<HeaderValue>,
+    ) -> Result<Bytes, Error> {
+        let answer = self.send_with(method, target, json, login).await?;
         whole(answer.into_body(), MAX_ANSWER).await
     }
 

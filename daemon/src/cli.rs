@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use layer_engine::InsecureHost;
 
-use crate::config::{Address, LogFilter};
+use crate::config::{Address, LogFilter, NetworkArgs};
 
 /// Where settings are looked for when nobody names another file.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/layerd/config.toml";
@@ -51,6 +51,9 @@ pub(crate) struct Args {
           value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(crate) downloads: Option<u16>,
 
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+
     /// How many seconds running requests get to finish when the daemon is told to stop [default: 10]
     #[arg(long, value_name = "SECONDS", env = "LAYERD_SHUTDOWN_TIMEOUT", hide_env_values = true)]
     pub(crate) shutdown_timeout: Option<u16>,
@@ -77,6 +80,7 @@ mod tests {
         assert!(refused(&["--log", "info,x=loud"]).contains("--log"));
         assert!(refused(&["--insecure-registry", "http://x"]).contains("--insecure-registry"));
         assert!(refused(&["--downloads", "0"]).contains("--downloads"));
+        assert!(refused(&["--retries", "x"]).contains("`x` is not a whole number from 0 to 100"));
         assert!(refused(&["extra"]).contains("extra"));
     }
 }

@@ -10,7 +10,11 @@ use layer_engine::InsecureHost;
 use serde::{Deserialize, Deserializer};
 use tracing_subscriber::EnvFilter;
 
+mod network;
+
 use crate::cli::{Args, DEFAULT_CONFIG};
+use network::{Asked, Number, Speed};
+pub(crate) use network::{NetworkArgs, Retries, Seconds};
 
 /// The store when nobody names one.
 const DEFAULT_ROOT: &str = "/var/lib/layerd";
@@ -33,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) log: LogFilter,
     pub(crate) insecure_registry: Vec<InsecureHost>,
     pub(crate) downloads: Option<u16>,
+    pub(crate) network: NetworkArgs,
     pub(crate) shutdown_timeout: Duration,
 }
 
@@ -59,6 +64,15 @@ struct File {
     insecure_registry: Option<Vec<InsecureHost>>,
     #[serde(deserialize_with = "downloads")]
     downloads: Option<u16>,
+    downloads_total: Option<Number>,
+    connections: Option<Number>,
+    retries: Option<Retries>,
+    connect_timeout: Option<Seconds>,
+    first_byte_timeout: Option<Seconds>,
+    stall_timeout: Option<Seconds>,
+    minimum_speed: Option<Speed>,
+    minimum_speed_time: Option<Seconds>,
+    longest_retry_after: Option<Asked>,
     shutdown_timeout: Option<u16>,
 }
 
@@ -110,6 +124,17 @@ impl Settings {
             log: args.log.or(file.log).unwrap_or_else(|| LogFilter(DEFAULT_LOG.to_owned())),
             insecure_registry: args.insecure_registry.or(file.insecure_registry).unwrap_or_default(),
             downloads: args.downloads.or(file.downloads),
+            network: args.network.or(NetworkArgs {
+                downloads_total: file.downloads_total,
+                connections: file.connections,
+                retries: file.retries,
+                connect_timeout: file.connect_timeout,
+                first_byte_timeout: file.first_byte_timeout,
+                stall_timeout: file.stall_timeout,
+                minimum_speed: file.minimum_speed,
+                minimum_speed_time: file.minimum_speed_time,
+                longest_retry_after: file.longest_retry_after,
+            }),
             shutdown_timeout: args
                 .shutdown_timeout
                 .or(file.shutdown_timeout)
@@ -266,12 +291,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_about_networks_is_set_and_the_rest_stays() {
+        let text = "retries = 0\nstall-timeout = 5\nminimum-speed = 0\nlongest-retry-after = 7\ndownloads-total = 9\n";
+        let words = ["--connections", "2", "--stall-timeout", "3", "--connect-timeout=1", "--first-byte-timeout=2"];
+        let mut options = layer_engine::Options::default();
+        let before = options.registry.clone();
+        settings(text, &words).unwrap().network.apply(&mut options);
+        let (registry, limits) = (options.registry, options.limits);
+        assert_eq!((registry.retry.tries, limits.downloads, limits.connections_per_registry), (1, 9, 2));
+        let seconds = [registry.stall_timeout, registry.connect_timeout, registry.first_byte_timeout];
+        assert_eq!(seconds.map(|limit| limit.as_secs()), [3, 1, 2]);
+        assert_eq!((registry.minimum_speed, registry.retry.longest_retry_after.as_secs()), (0, 7));
+        assert_eq!(registry.minimum_speed_time, before.minimum_speed_time);
+        assert_eq!(registry.retry.first_wait, before.retry.first_wait);
+    }
+
+    #[test]
     fn what_the_file_should_not_say_is_named_with_its_line() {
         for (text, line, named) in [
             ("root = '/x'\nrooot = '/y'\n", 2, "`rooot`"),
             ("listen = ['tcp://1']", 1, "tcp://1"),
             ("\n\ndownloads = 0", 3, "from 1 to 100"),
             ("log = 'x=loud'", 1, "x=loud"),
+            ("downloads = 1\nstall-timeout = 0", 2, "from 1 to 86400"),
+            ("retries = 101", 1, "from 0 to 100"),
+            ("connections = -1", 1, "from 1 to 100"),
             ("group = 5", 1, "string"),
             ("root = ", 1, ""),
         ] {

@@ -1,7 +1,8 @@
-//! Which images a list is about: docker's filters.
+//! Which images a list is about, and which events are told: docker's filters.
 
+mod event;
 mod glob;
-mod moment;
+pub(crate) mod moment;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +10,8 @@ use jiff::{Timestamp, Zoned};
 use layer_engine::{Engine, ImageSummary};
 use layer_reference::Reference;
 use serde::Deserialize;
+
+pub(crate) use event::EventFilter;
 
 use crate::failure::Failure;
 

@@ -1,6 +1,8 @@
 //! The query of a request, read as docker reads it.
 
 use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Query};
 use http::Uri;
@@ -36,6 +38,12 @@ impl Params {
             let value = value.trim().to_ascii_lowercase();
             !matches!(&*value, "" | "0" | "no" | "false" | "none")
         })
+    }
+
+    /// A parameter of some form.
+    pub(crate) fn parsed<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<Option<T>, Failure> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|error| Failure::invalid(format!("the parameter `{name}`: {error}")))
     }
 
     /// The platform: as people write it, `os[/architecture[/variant]]`, or as an object in JSON.

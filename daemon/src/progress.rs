@@ -21,6 +21,11 @@ pub(crate) fn lines(event: &Event) -> Bytes {
 
 fn told(event: &Event) -> Vec<ProgressLine> {
     match event {
+        Event::Retrying { reference, seconds, reason } => {
+            // Without numbers or an empty detail, so that docker's client prints it on a line of its own.
+            let status = retrying(*seconds, reason);
+            vec![ProgressLine { id: Some(reference.tag_or_canonical()), ..ProgressLine::message(status) }]
+        }
         Event::Pulling(reference) => {
             vec![ProgressLine::pulling(reference.repository().path(), reference.tag_or_canonical())]
         }
@@ -43,21 +48,22 @@ fn layer(id: String, phase: &Phase) -> ProgressLine {
         Phase::Waiting => ProgressLine::layer(id, LayerStatus::Waiting),
         Phase::Fetching { done, total } => ProgressLine::layer_progress(id, LayerStatus::Downloading, *done, *total),
         Phase::Retrying { seconds, reason } => {
-            // "0 seconds" would look like an error of ours.
-            let line = ProgressLine::layer(id, LayerStatus::Retrying { seconds: (*seconds).max(1) });
-            let reason: String = reason.chars().take(MAX_REASON).collect();
-            match line.status {
-                Some(status) if !reason.is_empty() => {
-                    ProgressLine { status: Some(format!("{status} ({reason})")), ..line }
-                }
-                _ => line,
-            }
+            let line = ProgressLine::layer(id, LayerStatus::Retrying { seconds: *seconds });
+            ProgressLine { status: Some(retrying(*seconds, reason)), ..line }
         }
         Phase::Fetched => ProgressLine::layer(id, LayerStatus::DownloadComplete),
         Phase::Unpacking { done, total } => ProgressLine::layer_progress(id, LayerStatus::Extracting, *done, *total),
         Phase::Exists => ProgressLine::layer(id, LayerStatus::AlreadyExists),
         Phase::Complete => ProgressLine::layer(id, LayerStatus::PullComplete),
     }
+}
+
+/// When it is tried again, and why.
+fn retrying(seconds: u64, reason: &str) -> String {
+    // "0 seconds" would look like an error of ours.
+    let status = LayerStatus::Retrying { seconds: seconds.max(1) };
+    let reason: String = reason.chars().take(MAX_REASON).collect();
+    if reason.is_empty() { status.to_string() } else { format!("{status} ({reason})") }
 }
 
 #[cfg(test)]
@@ -108,6 +114,11 @@ mod tests {
         assert!(retrying(5, "connection reset").contains("\"Retrying in 5 seconds (connection reset)\""));
         assert!(retrying(0, "").contains("\"Retrying in 1 second\""));
         assert!(retrying(2, &"é".repeat(1000)).len() < 600);
+        let reference = Reference::parse("busybox:1").unwrap();
+        assert_eq!(
+            text(&Event::Retrying { reference, seconds: 2, reason: "503 from the registry".to_owned() }),
+            "{\"status\":\"Retrying in 2 seconds (503 from the registry)\",\"id\":\"1\"}\r\n"
+        );
     }
 
     #[test]

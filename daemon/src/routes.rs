@@ -6,6 +6,7 @@
 mod auth;
 mod containers;
 mod elsewhere;
+mod events;
 mod image_form;
 mod images;
 mod info;
@@ -13,6 +14,7 @@ mod machine;
 mod mounts;
 mod named;
 mod ping;
+mod preview;
 mod pull;
 mod version;
 
@@ -24,7 +26,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, any, delete, get, head, post};
 use hyper::body::Incoming;
 use layer_engine::{Engine, InsecureHost};
-use layer_proto::{auth as auth_api, mount};
+use layer_proto::{auth as auth_path, mount, preview as preview_path};
 use tower::util::MapRequest;
 
 use crate::envelope;
@@ -50,7 +52,8 @@ pub(crate) fn service(engine: Engine, insecure: Vec<InsecureHost>) -> Service {
         .route("/_ping", head(ping::head).get(ping::get))
         .route("/version", get(version::show))
         .route("/info", get(info::show))
-        .route(auth_api::PATH, post(auth::log_in))
+        .route(auth_path::PATH, post(auth::log_in))
+        .route("/events", get(events::follow))
         .route("/images/json", or_named(get(images::list)))
         .route("/images/create", or_named(post(pull::create)))
         .route("/images/load", or_named(post(elsewhere::not_yet)))
@@ -61,7 +64,8 @@ pub(crate) fn service(engine: Engine, insecure: Vec<InsecureHost>) -> Service {
         .route("/images/{*name}", any(named::named))
         .route("/containers/json", get(containers::list))
         .route("/containers/{*name}", any(containers::named))
-        .route(mount::PATH, post(mounts::mount).get(mounts::list).merge(delete(mounts::unmount)));
+        .route(mount::PATH, post(mounts::mount).get(mounts::list).merge(delete(mounts::unmount)))
+        .route(preview_path::PATH, get(preview::show));
     let router = elsewhere::add(router)
         .method_not_allowed_fallback(|| async { page_not_found() })
         .fallback(|| async { page_not_found() })

@@ -78,6 +78,7 @@ async fn live(settings: Settings, passed: &mut ListenFd) -> Result<(), StartErro
     if let Some(downloads) = settings.downloads {
         options.limits.downloads_per_registry = downloads.into();
     }
+    settings.network.apply(&mut options);
     options.registry.insecure.clone_from(&settings.insecure_registry);
     // The store's lock comes first: who doesn't get it must not touch the other's socket.
     let engine = Engine::open(options).await?;
@@ -96,6 +97,8 @@ async fn live(settings: Settings, passed: &mut ListenFd) -> Result<(), StartErro
     tracing::info!(signal, "stopping");
     notify::stopping("Waiting for running requests");
     server.stop_accepting();
+    // Who follows events waits for nothing else.
+    engine.close_events();
     tokio::select! {
         () = server.drained() => {}
         () = tokio::time::sleep(settings.shutdown_timeout) => tracing::warn!("requests still run: they are stopped"),

@@ -1,16 +1,16 @@
 //! `layer pull`.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
 
+use layer_proto::ImageInspect;
 use layer_proto::progress::{BadLine, DIGEST, DOWNLOADED, UP_TO_DATE};
-use layer_proto::{AuthConfig, ImageInspect};
 use tokio::task::JoinSet;
 
 use super::login;
-use crate::api::Api;
+use super::logins::Logins;
+use crate::api::{Api, PullWishes};
 use crate::cli::PullArgs;
-use crate::credentials::{self, Places, Registry, Wanted};
+use crate::credentials::Registry;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::render::progress::{Layers, Screen};
@@ -39,6 +39,8 @@ struct Outcome {
 /// registry, and the rest is pulled with it.
 pub(super) async fn run(api: &Api, args: PullArgs) -> Result<Exit, Error> {
     let screen = Screen::new(args.quiet);
+    let wishes =
+        PullWishes { platform: args.platform, retries: args.retries, stall_timeout: args.stall_timeout, login: None };
     let several = args.names.len() > 1;
     let may_ask = !args.quiet && terminal::is_there();
     let mut exit = Exit::Done;
@@ -55,10 +57,11 @@ pub(super) async fn run(api: &Api, args: PullArgs) -> Result<Exit, Error> {
         {
             let label = if several { format!("{name}: ") } else { String::new() };
             let layers = screen.layers(&label);
-            let (api, platform, quiet, logins) = (api.clone(), args.platform.clone(), args.quiet, logins.clone());
+            let (api, quiet, logins) = (api.clone(), args.quiet, logins.clone());
+            let mut wishes = wishes.clone();
             running.spawn(async move {
-                let login = logins.find(&name).await;
-                let outcome = one(&api, &name, platform.as_deref(), login.as_ref(), layers, quiet).await;
+                wishes.login = logins.find(&name).await;
+                let outcome = one(&api, &name, &wishes, layers, quiet).await;
                 (number, outcome.map_err(|error| error.during("pull", &*name)), name)
             });
         }
@@ -111,53 +114,11 @@ struct Refused {
     error: Error,
 }
 
-/// The logins of one run.
-#[derive(Clone)]
-struct Logins {
-    places: Places,
-    screen: Screen,
-    /// What was answered when a login was asked for.
-    given: HashMap<Registry, Option<AuthConfig>>,
-    /// What was told about places that can't be asked; once is enough.
-    told: Arc<Mutex<HashSet<String>>>,
-}
-
-impl Logins {
-    fn new(screen: Screen) -> Self {
-        Self { places: Places::of_user(), screen, given: HashMap::new(), told: Arc::default() }
-    }
-
-    /// The login for an image. What can't be found out is told, and the pull goes on without: most images need none.
-    async fn find(&self, name: &str) -> Option<AuthConfig> {
-        let wanted = Wanted::image(name);
-        if let Some(Some(login)) = self.given.get(&wanted.registry) {
-            return Some(login.clone());
-        }
-        let found = credentials::find(&self.places, &wanted).await;
-        for trouble in found.troubles {
-            let trouble = Error::from(trouble);
-            let hint = trouble.hint().map_or(String::new(), |hint| format!("\nhint: {hint}"));
-            let text = trouble.line() + &hint;
-            if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
-                self.screen.warn(&text);
-            }
-        }
-        found.login
-    }
-}
-
 /// Pulls one image, with its layers on the screen until it has ended.
-async fn one(
-    api: &Api,
-    name: &str,
-    platform: Option<&str>,
-    login: Option<&AuthConfig>,
-    mut layers: Layers,
-    quiet: bool,
-) -> Result<Outcome, Error> {
+async fn one(api: &Api, name: &str, wishes: &PullWishes, mut layers: Layers, quiet: bool) -> Result<Outcome, Error> {
     let mut outcome = Outcome::default();
     let mut bad: Option<Error> = None;
-    let mut stream = api.pull(name, platform, login).await?;
+    let mut stream = api.pull(name, wishes).await?;
     loop {
         let line = match stream.next().await {
             Ok(Some(line)) => line,

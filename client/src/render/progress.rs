@@ -3,7 +3,7 @@
 //! All of it is talk and goes to standard error. On a terminal what is finished scrolls away above, and below it stands one bar for each
 //! layer that isn't; so an image of a hundred layers shows those that move.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::io::IsTerminal as _;
 
@@ -50,7 +50,7 @@ impl Screen {
             screen: self.clone(),
             label: clean(label).into_owned(),
             bars: HashMap::new(),
-            retrying: HashSet::new(),
+            retrying: HashMap::new(),
         }
     }
 
@@ -95,8 +95,8 @@ pub(crate) struct Layers {
     screen: Screen,
     label: String,
     bars: HashMap<String, LayerBar>,
-    /// Layers whose retry was told; a count-down is told once.
-    retrying: HashSet<String>,
+    /// Layers whose retry was told, and the seconds that were; a count-down is told once.
+    retrying: HashMap<String, u64>,
 }
 
 /// The bar of one layer.
@@ -122,14 +122,18 @@ impl Layers {
         };
         match &self.screen.form {
             Form::Quiet => {}
-            Form::Lines => self.line(&id, status),
-            Form::Bars(_) => self.bar(&id, status, line.progress_detail.as_ref()),
+            Form::Lines => self.line(&id, status, &words),
+            Form::Bars(_) => self.bar(&id, status, &words, line.progress_detail.as_ref()),
         }
     }
 
-    fn line(&mut self, id: &str, status: LayerStatus) {
+    /// `words` are the status as the daemon says it: of a retry, with the reason.
+    fn line(&mut self, id: &str, status: LayerStatus, words: &str) {
         let told = match status {
-            LayerStatus::Retrying { .. } => self.retrying.insert(id.to_owned()),
+            LayerStatus::Retrying { seconds } => {
+                // Where the seconds don't go down, another wait has begun.
+                self.retrying.insert(id.to_owned(), seconds).is_none_or(|before| seconds >= before)
+            }
             LayerStatus::DownloadComplete => true,
             _ => status.is_final(),
         };
@@ -137,11 +141,11 @@ impl Layers {
             self.retrying.remove(id);
         }
         if told {
-            self.screen.say(&format!("{}{id}: {status}", self.label));
+            self.screen.say(&format!("{}{id}: {words}", self.label));
         }
     }
 
-    fn bar(&mut self, id: &str, status: LayerStatus, detail: Option<&ProgressDetail>) {
+    fn bar(&mut self, id: &str, status: LayerStatus, words: &str, detail: Option<&ProgressDetail>) {
         let Form::Bars(bars) = &self.screen.form else { return };
         if status.is_final() {
             if let Some(layer) = self.bars.remove(id) {
@@ -167,7 +171,7 @@ impl Layers {
                 "" => format!("{status} {}", size::in_bar(count(detail.current))),
                 units => format!("{status} {} {}", detail.current, clean(units)),
             },
-            _ => status.to_string(),
+            _ => words.to_owned(),
         };
         layer.say(words);
     }
@@ -336,6 +340,16 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
+    }
+
+    #[test]
+    fn a_retry_is_drawn_with_its_reason() {
+        let retry = ProgressLine {
+            status: Some("Retrying in 2 seconds (503 from the registry)".into()),
+            ..ProgressLine::layer("aa", LayerStatus::Retrying { seconds: 2 })
+        };
+        let text = drawn("", &[ProgressLine::layer_progress("aa", LayerStatus::Downloading, 1, 2), retry]);
+        assert!(text.contains("aa: Retrying in 2 seconds (503 from the registry)"), "{text}");
     }
 
     #[test]

@@ -23,6 +23,10 @@ fn good(name: &str, tag: &str) -> Vec<ProgressLine> {
         ProgressLine::layer_progress("aaaaaaaaaaaa", LayerStatus::Downloading, 1_048_576, 3_490_290),
         ProgressLine::layer("aaaaaaaaaaaa", LayerStatus::Retrying { seconds: 2 }),
         ProgressLine::layer("aaaaaaaaaaaa", LayerStatus::Retrying { seconds: 1 }),
+        ProgressLine {
+            status: Some("Retrying in 4 seconds (503 from the registry)".into()),
+            ..ProgressLine::layer("aaaaaaaaaaaa", LayerStatus::Retrying { seconds: 4 })
+        },
         ProgressLine::layer_progress("aaaaaaaaaaaa", LayerStatus::Downloading, 3_490_290, 3_490_290),
         ProgressLine::layer("aaaaaaaaaaaa", LayerStatus::VerifyingChecksum),
         ProgressLine::layer("aaaaaaaaaaaa", LayerStatus::DownloadComplete),
@@ -46,6 +50,7 @@ fn a_pull_prints_its_steps_and_then_the_image() {
     let steps = "latest: Pulling from library/busybox\n\
         bbbbbbbbbbbb: Already exists\n\
         aaaaaaaaaaaa: Retrying in 2 seconds\n\
+        aaaaaaaaaaaa: Retrying in 4 seconds (503 from the registry)\n\
         aaaaaaaaaaaa: Download complete\n\
         aaaaaaaaaaaa: Pull complete\n";
     assert_eq!(ended, Run { code: Some(0), out: printed("busybox", "latest"), err: steps.into() });
@@ -76,6 +81,17 @@ fn names_and_platforms_are_sent_as_typed() {
     ]
     .map(|query| format!("POST /v1.51/images/create?fromImage={query}{platform}"));
     assert_eq!(daemon.lines(), expected);
+}
+
+#[test]
+fn the_patience_of_a_pull_is_sent_along() {
+    let daemon = Daemon::pulls(good("x", "1"));
+    run(&mut layer(&daemon, ["pull", "-q", "--retries", "0", "--stall-timeout", "90", "x:1"]));
+    assert_eq!(daemon.lines(), ["POST /v1.51/images/create?fromImage=x%3A1&retries=0&stallTimeout=90"]);
+    for wrong in [["--retries", "101"], ["--retries", "-1"], ["--stall-timeout", "0"], ["--stall-timeout", "soon"]] {
+        assert_eq!(run(layer(&daemon, ["pull", "x:1"]).args(wrong)).code, Some(2), "{wrong:?}");
+    }
+    assert_eq!(daemon.lines().len(), 1);
 }
 
 #[test]

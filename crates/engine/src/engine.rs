@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use layer_registry::Client;
 use layer_store::Store;
-use layer_transfer::{Limits, Pull, PullRequest, Transfer};
+use layer_transfer::{Limits, Preview, Pull, PullError, PullRequest, Transfer};
 
+use crate::events::{Action, Journal};
 use crate::mounts::Mounts;
 use crate::{EngineError, OpenError};
 
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     transfer: Transfer,
     pub(crate) registry: Client,
     pub(crate) mounts: Mounts,
+    pub(crate) journal: Arc<Journal>,
     /// Held while names are given to what has one, or taken: whoever removes an image must know all its names.
     pub(crate) naming: Mutex<()>,
 }
@@ -68,8 +70,13 @@ impl Engine {
         };
         let (store, mounts) =
             tokio::task::spawn_blocking(open).await.map_err(|error| OpenError::Task(error.into()))??;
-        let transfer = Transfer::new(Arc::clone(&store), client.clone(), options.limits);
-        Ok(Self { shared: Arc::new(Shared { store, transfer, registry: client, mounts, naming: Mutex::new(()) }) })
+        let journal = Arc::new(Journal::load(Arc::clone(&store)));
+        let pulls = Arc::clone(&journal);
+        let transfer = Transfer::new(Arc::clone(&store), client.clone(), options.limits)
+            .observed(move |outcome| pulls.note_transfer(Action::Pull, outcome.image, &outcome.reference));
+        Ok(Self {
+            shared: Arc::new(Shared { store, transfer, registry: client, mounts, journal, naming: Mutex::new(()) }),
+        })
     }
 
     /// Where the store lies.
@@ -80,6 +87,15 @@ impl Engine {
     /// Starts to pull an image. Dropping the [`Pull`] leaves it: what nobody else waits for is stopped, and what has come of it is kept.
     pub fn pull(&self, request: PullRequest) -> Pull {
         self.shared.transfer.pull(request)
+    }
+
+    /// Looks what a pull would do, without doing it: the registry is asked, and nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// When the pull would fail before it fetched a layer, room on disk aside.
+    pub async fn preview(&self, request: &PullRequest) -> Result<Preview, PullError> {
+        self.shared.transfer.preview(request).await
     }
 
     /// Figures about the store.
@@ -114,6 +130,10 @@ impl Engine {
         work: impl FnOnce(&Shared) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, EngineError> {
         let shared = Arc::clone(&self.shared);
-        tokio::task::spawn_blocking(move || work(&shared)).await.map_err(|error| EngineError::Task(error.into()))?
+        // What is logged there belongs to the same request.
+        let span = tracing::Span::current();
+        tokio::task::spawn_blocking(move || span.in_scope(|| work(&shared)))
+            .await
+            .map_err(|error| EngineError::Task(error.into()))?
     }
 }

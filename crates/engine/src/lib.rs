@@ -5,6 +5,7 @@
 
 mod engine;
 mod error;
+mod events;
 mod images;
 mod login;
 mod lookup;
@@ -13,10 +14,13 @@ mod names;
 
 pub use engine::{Engine, Options, StoreInfo};
 pub use error::{EngineError, Kind, OpenError};
+pub use events::{Action, EventReader, ImageEvent};
 pub use images::{HistoryItem, ImageDetail, ImageSummary};
 pub use layer_registry::{
     Credentials, InsecureHost, Login, Options as RegistryOptions, ParseInsecureHostError, Secret,
 };
-pub use layer_transfer::{Event, Limits, Outcome, Phase, Pull, PullCause, PullError, PullRequest};
+pub use layer_transfer::{
+    Event, LayerPreview, Limits, Outcome, Patience, Phase, Preview, Pull, PullCause, PullError, PullRequest,
+};
 pub use mounts::{MountInfo, MountRequest};
 pub use names::Removed;

@@ -26,6 +26,7 @@ use layer_store::{Lease, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Shared;
+use crate::events::Action;
 use crate::lookup::{self, Found, Variant};
 use crate::{Engine, EngineError};
 
@@ -136,6 +137,7 @@ impl Engine {
             let mut mounts = shared.mounts.mounts.lock().unwrap_or_else(PoisonError::into_inner);
             mounts.insert(info.id.clone(), (info.clone(), lease));
             shared.store.touch(info.image);
+            shared.journal.note(Action::Mount, info.image, &info.target.display().to_string());
             tracing::info!(image = %info.image, target = %info.target.display(), writable = info.writable, "mounted");
             Ok(info)
         })
@@ -160,6 +162,7 @@ impl Engine {
                 }
                 shared.mounts.mounts.lock().unwrap_or_else(PoisonError::into_inner).remove(&info.id);
                 clear(shared, &info.id);
+                shared.journal.note(Action::Unmount, info.image, &info.target.display().to_string());
                 tracing::info!(image = %info.image, target = name(), "unmounted");
             }
             Ok(meant)

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use layer_digest::ImageId;
 use layer_reference::Reference;
 
+use crate::events::Action;
 use crate::lookup;
 use crate::{Engine, EngineError};
 
@@ -33,6 +34,7 @@ impl Engine {
             let _naming = shared.naming.lock().unwrap_or_else(PoisonError::into_inner);
             let found = lookup::find(&shared.store, &source)?;
             shared.store.set_name(&target, &found.target)?;
+            shared.journal.note(Action::Tag, found.id(), &target.familiar());
             tracing::info!(image = %found.id(), name = %target, "tagged");
             Ok(())
         })
@@ -70,8 +72,12 @@ impl Engine {
             shared.store.remove_names(&references)?;
             let mut removed: Vec<_> =
                 references.iter().map(|reference| Removed::Untagged(reference.familiar())).collect();
+            for reference in &references {
+                shared.journal.note_gone(Action::Untag, found.id(), &reference.familiar());
+            }
             if is_last && shared.store.sweep(&found.target)? {
                 removed.push(Removed::Deleted(found.id()));
+                shared.journal.note_gone(Action::Delete, found.id(), &found.id().to_string());
             }
             tracing::info!(image = %found.id(), names = references.len(), deleted = is_last, "removed");
             Ok(removed)

@@ -60,6 +60,11 @@ pub fn is_config(media_type: &str) -> bool {
     matches!(media_type, OCI_CONFIG | DOCKER_CONFIG)
 }
 
+/// Whether this is a layer that is not compressed, by OCI's or Docker's name.
+pub fn is_plain_layer(media_type: &str) -> bool {
+    matches!(media_type, OCI_LAYER | OCI_NONDISTRIBUTABLE_LAYER | DOCKER_LAYER | DOCKER_FOREIGN_LAYER)
+}
+
 #[cfg(test)]
 mod tests {
     use oci_spec::image::{MediaType, ToDockerV2S2};

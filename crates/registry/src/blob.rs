@@ -1,6 +1,7 @@
 //! Blobs: streams of bytes, from wherever the caller needs them.
 
-use std::time::Duration;
+use std::ops::Range;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_RANGE, RANGE};
@@ -11,12 +12,12 @@ mod content_range;
 
 use content_range::ContentRange;
 
-use crate::body::next_chunk;
+use crate::body::{Pace, next_chunk};
 use crate::client::RepositoryClient;
 use crate::context::{Asked, Context};
 use crate::error::RegistryError;
 use crate::retry::with_retries;
-use crate::transport::Answer;
+use crate::transport::{Answer, Patience};
 
 /// The bytes of a blob, as they come. Nothing is proven about them.
 #[derive(Debug)]
@@ -27,8 +28,11 @@ pub struct BlobBody {
     pub total: Option<u64>,
     response: reqwest::Response,
     context: Context,
-    stall: Duration,
+    patience: Patience,
     at: u64,
+    pace: Pace,
+    /// The speed at which it crawled, once it has.
+    crawled: Option<u64>,
 }
 
 impl BlobBody {
@@ -38,10 +42,25 @@ impl BlobBody {
     ///
     /// # Errors
     ///
-    /// When the connection breaks, or stays silent for the stall timeout. The bytes before that are good; ask for the rest anew.
+    /// When the connection breaks, stays silent for the stall timeout, or is slower than the minimum speed. The bytes before that are good;
+    /// ask for the rest anew.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, RegistryError> {
-        let chunk = next_chunk(&mut self.response, &self.context, self.stall, self.at).await?;
-        self.at += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        if let Some(speed) = self.crawled {
+            return Err(RegistryError::Crawled {
+                context: Box::new(self.context.clone()),
+                speed,
+                least: self.patience.least_speed,
+                waited: self.patience.least_speed_time,
+                at: self.at,
+            });
+        }
+        let begun = Instant::now();
+        let chunk = next_chunk(&mut self.response, &self.context, self.patience.stall, self.at).await?;
+        if let Some(chunk) = &chunk {
+            let bytes = chunk.len() as u64;
+            self.at += bytes;
+            self.crawled = self.pace.count(begun.elapsed(), bytes, self.patience);
+        }
         Ok(chunk)
     }
 }
@@ -76,12 +95,8 @@ impl RepositoryClient {
                     Ok(self.body(answer, first, total))
                 }
                 found => {
-                    let what = match found {
-                        Some(ContentRange::Bytes { first, last, .. }) => format!("bytes {first} to {last}"),
-                        Some(ContentRange::Unsatisfied { .. }) => "none, as if it had any".to_owned(),
-                        None => "some that it does not name".to_owned(),
-                    };
-                    Err(RegistryError::WrongRange { context: Box::new(answer.context), offset, answer: what })
+                    let context = Box::new(answer.context);
+                    Err(RegistryError::WrongRange { context, offset, answer: named(found) })
                 }
             },
             StatusCode::RANGE_NOT_SATISFIABLE => {
@@ -90,6 +105,38 @@ impl RepositoryClient {
                     _ => None,
                 };
                 Err(RegistryError::RangeNotSatisfiable { context: Box::new(answer.context), offset, total })
+            }
+            _ => Err(self.refuse(answer).await),
+        }
+    }
+
+    /// Asks for the bytes `part` of the blob `digest`: one request, without retries, and nothing but these bytes is taken for an answer.
+    ///
+    /// The server may send fewer of them, from the same place on. Safe to cancel.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::blob`]; [`crate::Kind::Range`] when the server answers with another part, or with all of the blob.
+    pub async fn blob_part(&self, digest: &Digest, part: Range<u64>) -> Result<BlobBody, RegistryError> {
+        let context = self.context(Asked::Blob { repository: self.path().to_owned(), digest: *digest });
+        let range = format!("bytes={}-{}", part.start, part.end.saturating_sub(1));
+        let range = HeaderValue::try_from(range).expect("digits are characters of headers");
+        let place = format!("blobs/{digest}");
+        let answer = self.ask(Method::GET, &(&*place).into(), HeaderMap::from_iter([(RANGE, range)]), &context).await?;
+        let wrong = |answer: Answer, what: String| {
+            Err(RegistryError::WrongRange { context: Box::new(answer.context), offset: part.start, answer: what })
+        };
+        match (answer.response.status(), content_range(&answer)) {
+            (StatusCode::PARTIAL_CONTENT, Some(ContentRange::Bytes { first, last, total }))
+                if first == part.start && last < part.end =>
+            {
+                Ok(self.body(answer, first, total))
+            }
+            (StatusCode::PARTIAL_CONTENT, found) => wrong(answer, named(found)),
+            (StatusCode::OK, _) => wrong(answer, "all of it".to_owned()),
+            (StatusCode::RANGE_NOT_SATISFIABLE, _) => {
+                let context = Box::new(answer.context);
+                Err(RegistryError::RangeNotSatisfiable { context, offset: part.start, total: None })
             }
             _ => Err(self.refuse(answer).await),
         }
@@ -107,7 +154,7 @@ impl RepositoryClient {
             let context = self.context(Asked::Blob { repository: self.path().to_owned(), digest: *digest });
             return Err(RegistryError::TooLarge { context: Box::new(context), limit: cap });
         }
-        with_retries(&self.retry, || self.small_blob_once(digest, size)).await
+        with_retries(&self.retry, &self.told, || self.small_blob_once(digest, size)).await
     }
 
     async fn small_blob_once(&self, digest: &Digest, size: u64) -> Result<Bytes, RegistryError> {
@@ -133,7 +180,25 @@ impl RepositoryClient {
 
     fn body(&self, answer: Answer, start: u64, total: Option<u64>) -> BlobBody {
         let Answer { response, context } = answer;
-        BlobBody { start, total, response, context, stall: self.patience.stall, at: start }
+        BlobBody {
+            start,
+            total,
+            response,
+            context,
+            patience: self.patience,
+            at: start,
+            pace: Pace::default(),
+            crawled: None,
+        }
+    }
+}
+
+/// What a `Content-Range` that was not expected says.
+fn named(found: Option<ContentRange>) -> String {
+    match found {
+        Some(ContentRange::Bytes { first, last, .. }) => format!("bytes {first} to {last}"),
+        Some(ContentRange::Unsatisfied { .. }) => "none, as if it had any".to_owned(),
+        None => "some that it does not name".to_owned(),
     }
 }
 

@@ -29,6 +29,32 @@ pub(crate) async fn next_chunk(
     }
 }
 
+/// How fast a body comes while it is waited for.
+///
+/// The average is taken over one stretch after the other, each as long as the limit says, so that a connection which has become slow is found
+/// out within two of them.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    /// Counts `bytes` that came after a wait. Returns the speed in bytes a second at the end of a stretch that was too slow.
+    pub(crate) fn count(&mut self, waited: Duration, bytes: u64, patience: Patience) -> Option<u64> {
+        self.waited += waited;
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.waited < patience.least_speed_time {
+            return None;
+        }
+        let stretch = std::mem::take(self);
+        // In milliseconds, so that a stretch of less than a second can be told from none.
+        let millis = u64::try_from(stretch.waited.as_millis()).unwrap_or(u64::MAX).max(1);
+        let speed = stretch.bytes.saturating_mul(1000) / millis;
+        (speed < patience.least_speed).then_some(speed)
+    }
+}
+
 /// All of a short document, of `limit` bytes at most.
 ///
 /// The limit holds for what comes, not for what the header announces, and so does the time.
@@ -72,4 +98,36 @@ pub(crate) async fn refuse(answer: Answer, user: Option<String>, patience: Patie
     let _ = tokio::time::timeout(patience.stall, read).await;
     let reply = Reply::parse(content_type.as_deref(), &body);
     RegistryError::Refused(Box::new(Refusal { context, status, reply, retry_after, user }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_stretch_below_the_limit_is_too_slow() {
+        let second = Duration::from_secs(1);
+        let patience = Patience {
+            first_byte: second,
+            stall: second,
+            document: second,
+            least_speed: 1000,
+            least_speed_time: 10 * second,
+        };
+        let stretch = |bytes: [u64; 10]| {
+            let mut pace = Pace::default();
+            bytes.map(|bytes| pace.count(second, bytes, patience))[9]
+        };
+        assert_eq!(stretch([999; 10]), Some(999));
+        assert_eq!(stretch([1000; 10]), None);
+        // Silence after a good beginning is a matter of the average, too.
+        assert_eq!(stretch([9000, 0, 0, 0, 0, 0, 0, 0, 0, 0]), Some(900));
+        assert_eq!(stretch([0, 0, 0, 0, 0, 0, 0, 0, 0, 10_000]), None);
+        let mut pace = Pace::default();
+        // What came in an earlier stretch doesn't help a later one.
+        assert_eq!(pace.count(10 * second, 1 << 30, patience), None);
+        assert_eq!(pace.count(10 * second, 5, patience), Some(0));
+        let any = Patience { least_speed: 0, ..patience };
+        assert_eq!(Pace::default().count(100 * second, 0, any), None);
+    }
 }

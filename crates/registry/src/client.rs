@@ -13,7 +13,7 @@ use crate::body::refuse;
 use crate::context::{Asked, Context, Role};
 use crate::error::{RegistryError, SetupError};
 use crate::host::{Host, InsecureHost};
-use crate::retry::RetryPolicy;
+use crate::retry::{RetryPolicy, Told};
 use crate::transport::{Answer, Patience, Request, Transport, drain};
 
 /// How a [`Client`] behaves.
@@ -29,6 +29,10 @@ pub struct Options {
     pub stall_timeout: Duration,
     /// How long a short document (a token, a manifest, a config) may take as a whole.
     pub document_timeout: Duration,
+    /// The bytes a second that a blob must come by on average; whoever sends less counts as silent. Zero takes any speed.
+    pub minimum_speed: u64,
+    /// The time that this average is taken over. Only time in which the other side is waited for counts.
+    pub minimum_speed_time: Duration,
     /// How often a request is tried.
     pub retry: RetryPolicy,
     /// Hosts that need not prove who they are, besides those of this machine.
@@ -44,6 +48,9 @@ impl Default for Options {
             stall_timeout: Duration::from_secs(30),
             // 4 MiB, the largest manifest, at 35 kB/s.
             document_timeout: Duration::from_secs(120),
+            // A modem of 1990 is faster; what is slower is a connection that only looks alive.
+            minimum_speed: 1024,
+            minimum_speed_time: Duration::from_secs(60),
             retry: RetryPolicy::default(),
             insecure: Vec::new(),
         }
@@ -81,6 +88,8 @@ impl Client {
             first_byte: options.first_byte_timeout,
             stall: options.stall_timeout,
             document: options.document_timeout,
+            least_speed: options.minimum_speed,
+            least_speed_time: options.minimum_speed_time,
         };
         let transport = Transport::new(&options)?;
         let (hosts, grants) = (Mutex::default(), Grants::default());
@@ -98,6 +107,8 @@ impl Client {
         RepositoryClient {
             patience: shared.patience,
             retry: shared.retry.clone(),
+            told: Told::default(),
+            apart: false,
             reader: Arc::new(Reader { host, path, scope, credentials, slot }),
             shared: Arc::clone(shared),
         }
@@ -124,6 +135,9 @@ pub struct RepositoryClient {
     reader: Arc<Reader>,
     pub(crate) patience: Patience,
     pub(crate) retry: RetryPolicy,
+    pub(crate) told: Told,
+    /// Whether its requests have connections of their own.
+    apart: bool,
 }
 
 /// Who reads what.
@@ -140,6 +154,36 @@ impl RepositoryClient {
     /// The registry as `host` or `host:port`: the unit of limits.
     pub fn host_key(&self) -> &str {
         self.reader.host.key()
+    }
+
+    /// The same client, which tries a request `tries` times in a row: see [`RetryPolicy::tries`].
+    #[must_use]
+    pub fn with_tries(mut self, tries: u32) -> Self {
+        self.retry.tries = tries;
+        self
+    }
+
+    /// The same client, to which a body that stays silent for `stall` is broken off.
+    #[must_use]
+    pub fn with_stall_timeout(mut self, stall: Duration) -> Self {
+        self.patience.stall = stall;
+        self
+    }
+
+    /// The same client, which tells `listener` before it waits to ask again for a manifest, a token or another short document: how long it
+    /// waits, and why. Blobs are tried again by whoever reads them.
+    #[must_use]
+    pub fn with_listener(mut self, listener: impl Fn(Duration, &RegistryError) + Send + Sync + 'static) -> Self {
+        self.told = Told::new(listener);
+        self
+    }
+
+    /// The same client, whose requests share no connection with each other while they run: over HTTP/2 all of a host's answers come through
+    /// one connection, so that a second request is no faster than the first alone.
+    #[must_use]
+    pub fn apart(mut self) -> Self {
+        self.apart = true;
+        self
     }
 
     /// How often requests are tried, for callers that fetch blobs.
@@ -188,6 +232,7 @@ impl RepositoryClient {
                 url: url.clone(),
                 headers: headers.clone(),
                 authorization: authorization.clone(),
+                apart: self.apart,
                 context,
             };
             let answer = match self.shared.transport.send(request, self.patience).await {

@@ -87,6 +87,23 @@ pub enum RegistryError {
         /// The place in the blob or document that was reached.
         at: u64,
     },
+    /// The other side sends, but so little that it might as well be silent.
+    #[error(
+        "{} sent {} at {speed} bytes a second for {waited:?}, which is slower than the {least} it must come by, and \
+         reached byte {at}", .context.peer, .context.asked
+    )]
+    Crawled {
+        /// What was asked of whom.
+        context: Box<Context>,
+        /// The speed in bytes a second.
+        speed: u64,
+        /// The least speed that is taken.
+        least: u64,
+        /// The time over which the speed was taken.
+        waited: Duration,
+        /// The place in the blob that was reached.
+        at: u64,
+    },
     /// A short document took too long, byte by byte.
     #[error("{} needed more than {waited:?} to send {}", .context.peer, .context.asked)]
     TooSlow {
@@ -199,7 +216,7 @@ impl RegistryError {
                     Kind::Network
                 }
             },
-            Self::NoAnswer { .. } | Self::Stalled { .. } | Self::TooSlow { .. } => Kind::Timeout,
+            Self::NoAnswer { .. } | Self::Stalled { .. } | Self::Crawled { .. } | Self::TooSlow { .. } => Kind::Timeout,
             Self::Corrupt { .. } | Self::Announced { .. } => Kind::Corrupt,
             Self::RangeNotSatisfiable { .. } | Self::WrongRange { .. } => Kind::Range,
             Self::Token { source, .. } => source.kind(),
@@ -218,9 +235,11 @@ impl RegistryError {
         match self {
             Self::Refused(refusal) => refusal.retry(),
             Self::Network { source, .. } if !source.may_pass() => Retry::Never,
-            Self::Network { .. } | Self::NoAnswer { .. } | Self::Stalled { .. } | Self::TooSlow { .. } => {
-                Retry::After(None)
-            }
+            Self::Network { .. }
+            | Self::NoAnswer { .. }
+            | Self::Stalled { .. }
+            | Self::Crawled { .. }
+            | Self::TooSlow { .. } => Retry::After(None),
             Self::Corrupt { .. } | Self::Announced { .. } => Retry::After(None),
             Self::Token { source, .. } => source.retry(),
             // The caller can go on from byte 0, which is another request.
@@ -240,6 +259,7 @@ impl RegistryError {
             Self::Network { context, .. }
             | Self::NoAnswer { context, .. }
             | Self::Stalled { context, .. }
+            | Self::Crawled { context, .. }
             | Self::TooSlow { context, .. }
             | Self::TooLarge { context, .. }
             | Self::Corrupt { context, .. }
@@ -260,6 +280,29 @@ impl RegistryError {
             Self::Refused(refusal) => Some(refusal),
             Self::Token { source, .. } => source.refusal(),
             _ => None,
+        }
+    }
+
+    /// The error in the few words that fit beside a progress bar.
+    pub fn brief(&self) -> String {
+        let peer = match self.context().map(|context| &context.peer.role) {
+            Some(Role::TokenServer(_)) => "the token server",
+            Some(Role::Storage(_)) => "the storage behind the registry",
+            Some(Role::Registry) | None => "the registry",
+        };
+        match self {
+            Self::Token { source, .. } => source.brief(),
+            Self::Refused(refusal) => format!("{} from {peer}", refusal.status.as_u16()),
+            Self::Network { source, .. } => match source {
+                NetworkError::Refused => format!("{peer} refuses connections"),
+                NetworkError::ConnectTimeout => format!("{peer} can't be reached"),
+                NetworkError::Reset | NetworkError::Other(_) => "the connection broke".to_owned(),
+                other => other.to_string(),
+            },
+            Self::NoAnswer { .. } | Self::Stalled { .. } => format!("{peer} is silent"),
+            Self::Crawled { .. } | Self::TooSlow { .. } => format!("{peer} is too slow"),
+            Self::Corrupt { .. } | Self::Announced { .. } => "the bytes were wrong".to_owned(),
+            other => other.to_string(),
         }
     }
 
@@ -293,7 +336,7 @@ impl RegistryError {
             Self::Corrupt { .. } | Self::Announced { .. } => {
                 Some("a proxy or a cache on the way may have changed the content".to_owned())
             }
-            Self::NoAnswer { .. } | Self::Stalled { .. } | Self::TooSlow { .. }
+            Self::NoAnswer { .. } | Self::Stalled { .. } | Self::Crawled { .. } | Self::TooSlow { .. }
                 if matches!(context.peer.role, Role::Registry) =>
             {
                 Some(format!("`{registry}` may be overloaded: try again later"))

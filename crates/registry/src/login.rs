@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::context::{Asked, Context};
 use crate::error::RegistryError;
 use crate::host::Host;
-use crate::retry::{RetryPolicy, with_retries};
+use crate::retry::{RetryPolicy, Told, with_retries};
 use crate::transport::{Answer, Request, drain};
 
 /// Somebody sits and waits for the answer: what fails twice is told.
@@ -49,7 +49,7 @@ impl Client {
     pub async fn login(&self, server: &str, credentials: &Credentials) -> Result<Login, RegistryError> {
         let host = self.shared.host(&domain(server)?);
         let policy = RetryPolicy { tries: self.shared.retry.tries.min(TRIES), ..self.shared.retry.clone() };
-        with_retries(&policy, || self.try_login(&host, credentials)).await
+        with_retries(&policy, &Told::default(), || self.try_login(&host, credentials)).await
     }
 
     async fn try_login(&self, host: &Host, credentials: &Credentials) -> Result<Login, RegistryError> {
@@ -58,8 +58,8 @@ impl Client {
         let base = host.base(transport, patience).await?;
         let ask = async |authorization: Option<HeaderValue>| {
             let url = base.clone();
-            let request =
-                Request { method: Method::GET, url, headers: HeaderMap::new(), authorization, context: &context };
+            let (method, headers) = (Method::GET, HeaderMap::new());
+            let request = Request { method, url, headers, authorization, apart: false, context: &context };
             let answer = transport.send(request, patience).await;
             if matches!(answer, Err(RegistryError::Network { .. })) {
                 // It may have come back with TLS, or without.

@@ -65,7 +65,7 @@ impl RepositoryClient {
     /// those that the registry announces.
     pub async fn manifest(&self, at: &ManifestAt) -> Result<FetchedManifest, RegistryError> {
         let (place, context) = self.manifest_place(at)?;
-        with_retries(&self.retry, || self.manifest_once(at, &place, &context)).await
+        with_retries(&self.retry, &self.told, || self.manifest_once(at, &place, &context)).await
     }
 
     /// Asks what is at `at` without fetching it, with retries.
@@ -78,7 +78,7 @@ impl RepositoryClient {
     /// When the registry cannot be reached or has troubles of its own.
     pub async fn head(&self, at: &ManifestAt) -> Result<Option<ManifestHead>, RegistryError> {
         let (place, context) = self.manifest_place(at)?;
-        with_retries(&self.retry, || self.head_once(&place, &context)).await
+        with_retries(&self.retry, &self.told, || self.head_once(&place, &context)).await
     }
 
     async fn manifest_once(

@@ -1,6 +1,8 @@
 //! When to ask again, and how long to wait before.
 
+use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -92,9 +94,29 @@ fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
+/// Whom to tell before a wait.
+type Listener = dyn Fn(Duration, &RegistryError) + Send + Sync;
+
+/// Whoever is told before something is tried again; nobody to begin with.
+#[derive(Clone, Default)]
+pub(crate) struct Told(Option<Arc<Listener>>);
+
+impl Told {
+    pub(crate) fn new(listener: impl Fn(Duration, &RegistryError) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(listener)))
+    }
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Told(somebody)" } else { "Told(nobody)" })
+    }
+}
+
 /// Does `operation` until it succeeds or `policy` says that it is enough.
 pub(crate) async fn with_retries<T, F>(
     policy: &RetryPolicy,
+    told: &Told,
     mut operation: impl FnMut() -> F,
 ) -> Result<T, RegistryError>
 where
@@ -114,6 +136,9 @@ where
         }
         let Some(wait) = policy.wait(failed, error.retry()) else { return Err(error) };
         tracing::debug!(%error, attempt = failed, ?wait, "will try again");
+        if let Some(listener) = &told.0 {
+            listener(wait, &error);
+        }
         tokio::time::sleep(wait).await;
     }
 }

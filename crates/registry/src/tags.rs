@@ -41,7 +41,7 @@ impl RepositoryClient {
         let mut all = Vec::new();
         let mut query = format!("n={PAGE}");
         for _ in 0..MAX_PAGES {
-            let (page, next) = with_retries(&self.retry, || self.tags_page(&query, &context)).await?;
+            let (page, next) = with_retries(&self.retry, &self.told, || self.tags_page(&query, &context)).await?;
             all.extend(page.into_iter().filter(|tag| is_tag(tag)));
             match next {
                 Some(next) if all.len() <= MAX_TAGS && next != query => query = next,

@@ -40,18 +40,30 @@ pub(crate) struct Patience {
     pub(crate) stall: Duration,
     /// For all of a short document.
     pub(crate) document: Duration,
+    /// The bytes a second that a blob must come by.
+    pub(crate) least_speed: u64,
+    /// The time that this speed is taken over.
+    pub(crate) least_speed_time: Duration,
 }
 
 /// The connections of a client.
 #[derive(Debug)]
 pub(crate) struct Transport {
+    shared: Pools,
+    /// The same, where every request that runs has a connection of its own.
+    apart: Pools,
+    insecure: Vec<InsecureHost>,
+}
+
+/// The pools of connections.
+#[derive(Debug)]
+struct Pools {
     /// Certificates are checked against the system's roots.
     checked: reqwest::Client,
     /// Certificates are not checked: for the hosts in `insecure`.
     unchecked: reqwest::Client,
     /// Neither checked, nor led through a proxy: for this machine.
     loopback: reqwest::Client,
-    insecure: Vec<InsecureHost>,
 }
 
 /// A request that reads something.
@@ -62,6 +74,8 @@ pub(crate) struct Request<'a> {
     pub(crate) headers: HeaderMap,
     /// Sent to the origin of `url` and to no other.
     pub(crate) authorization: Option<HeaderValue>,
+    /// Whether it wants a connection of its own.
+    pub(crate) apart: bool,
     /// The registry on whose behalf this is, and what is asked for.
     pub(crate) context: &'a Context,
 }
@@ -89,13 +103,17 @@ impl Transport {
         let build = |builder: reqwest::ClientBuilder| {
             builder.build().map_err(|error| SetupError { reason: error.without_url().to_string() })
         };
-        let unchecked = tls::unchecked()?;
-        Ok(Self {
-            checked: build(builder(tls::checked()?))?,
-            unchecked: build(builder(unchecked.clone()))?,
-            loopback: build(builder(unchecked).no_proxy())?,
-            insecure: options.insecure.clone(),
-        })
+        let (checked, unchecked) = (tls::checked()?, tls::unchecked()?);
+        let pools = |adapt: fn(rustls::ClientConfig) -> rustls::ClientConfig| {
+            Ok(Pools {
+                checked: build(builder(adapt(checked.clone())))?,
+                unchecked: build(builder(adapt(unchecked.clone())))?,
+                loopback: build(builder(adapt(unchecked.clone())).no_proxy())?,
+            })
+        };
+        // HTTP/1.1 answers one request at a time on a connection.
+        let (shared, apart) = (pools(|tls| tls)?, pools(tls::without_http2)?);
+        Ok(Self { shared, apart, insecure: options.insecure.clone() })
     }
 
     /// Whether the host of `url` may do without a certificate, or without TLS at all.
@@ -103,19 +121,20 @@ impl Transport {
         is_loopback(url) || self.insecure.iter().any(|rule| rule.covers(url))
     }
 
-    fn pool(&self, url: &Url) -> &reqwest::Client {
+    fn pool(&self, url: &Url, apart: bool) -> &reqwest::Client {
+        let pools = if apart { &self.apart } else { &self.shared };
         if is_loopback(url) {
-            &self.loopback
+            &pools.loopback
         } else if self.is_lenient(url) {
-            &self.unchecked
+            &pools.unchecked
         } else {
-            &self.checked
+            &pools.checked
         }
     }
 
     /// Whether something at `url` completes a TLS handshake.
     pub(crate) async fn speaks_tls(&self, url: &Url, patience: Patience) -> bool {
-        let asked = self.pool(url).get(url.clone()).send();
+        let asked = self.pool(url, false).get(url.clone()).send();
         match tokio::time::timeout(patience.first_byte, asked).await {
             Ok(Ok(_)) => true,
             Ok(Err(error)) => !error.is_connect(),
@@ -126,11 +145,11 @@ impl Transport {
 
     /// Sends `request`, follows redirects, and returns the first answer that is none, whatever its status.
     pub(crate) async fn send(&self, request: Request<'_>, patience: Patience) -> Result<Answer, RegistryError> {
-        let Request { method, mut url, headers, mut authorization, context } = request;
+        let Request { method, mut url, headers, mut authorization, apart, context } = request;
         let origin = url.clone();
         let mut context = context.clone();
         for _ in 0..=MAX_HOPS {
-            let mut builder = self.pool(&url).request(method.clone(), url.clone()).headers(headers.clone());
+            let mut builder = self.pool(&url, apart).request(method.clone(), url.clone()).headers(headers.clone());
             // Bodies are hashed as they come; an encoding for the way would be in between.
             builder = builder.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             if let Some(authorization) = &authorization {
@@ -162,7 +181,7 @@ impl Transport {
         context: &Context,
         patience: Patience,
     ) -> Result<Answer, RegistryError> {
-        let response = head(self.pool(&url).post(url).form(form), context, patience).await?;
+        let response = head(self.pool(&url, false).post(url).form(form), context, patience).await?;
         Ok(Answer { response, context: context.clone() })
     }
 }

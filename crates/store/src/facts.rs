@@ -20,6 +20,8 @@ pub(crate) struct Facts {
     diffs: sled::Tree,
     /// From image to the second it was last used.
     used: sled::Tree,
+    /// From number to event.
+    events: sled::Tree,
 }
 
 impl Facts {
@@ -52,7 +54,12 @@ impl Facts {
                 .mode(sled::Mode::LowSpace)
                 .flush_every_ms(Some(2000))
                 .open()?;
-            Ok(Self { diffs: db.open_tree("diffs")?, used: db.open_tree("used")?, _db: db })
+            Ok(Self {
+                diffs: db.open_tree("diffs")?,
+                used: db.open_tree("used")?,
+                events: db.open_tree("events")?,
+                _db: db,
+            })
         };
         // On some damage sled panics in place of returning an error, and that must not keep the daemon from starting.
         match catch_unwind(AssertUnwindSafe(open)) {
@@ -82,6 +89,20 @@ impl Facts {
     pub(crate) fn used(&self, image: Digest) -> Option<i64> {
         let bytes = report(self.used.get(image.to_string()))??;
         bytes.as_ref().try_into().ok().map(i64::from_be_bytes)
+    }
+
+    pub(crate) fn set_event(&self, number: u64, bytes: &[u8], kept: u64) {
+        report(self.events.insert(number.to_be_bytes(), bytes));
+        if let Some(old) = number.checked_sub(kept) {
+            report(self.events.remove(old.to_be_bytes()));
+        }
+    }
+
+    pub(crate) fn events(&self) -> Vec<(u64, Vec<u8>)> {
+        let numbered = |(key, bytes): (sled::IVec, sled::IVec)| {
+            Some((u64::from_be_bytes(key.as_ref().try_into().ok()?), bytes.to_vec()))
+        };
+        self.events.iter().filter_map(|item| numbered(report(item)?)).collect()
     }
 
     pub(crate) fn forget_image(&self, image: Digest) {

@@ -22,6 +22,7 @@ mod blobs;
 mod catalog;
 mod documents;
 mod error;
+mod events;
 mod facts;
 mod ingest;
 mod layers;

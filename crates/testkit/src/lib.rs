@@ -9,6 +9,7 @@ pub mod debian_images;
 pub mod http;
 pub mod image;
 pub mod layer;
+pub mod link;
 pub mod registry;
 pub mod token_server;
 pub mod tree;

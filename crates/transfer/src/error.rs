@@ -1,6 +1,7 @@
 //! Why a pull fails.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use layer_digest::{BlobId, Digest, VerifyError};
@@ -10,6 +11,8 @@ use layer_reference::Reference;
 use layer_registry::RegistryError;
 use layer_store::StoreError;
 use layer_unpack::UnpackError;
+
+use crate::pull::binary_size;
 
 /// What a caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,6 +83,16 @@ pub enum PullCause {
     ForeignSystem {
         /// The system it is for.
         os: String,
+    },
+    /// There is no room for it, whatever it unpacks to.
+    #[error("it needs {} at least, and {} are free on `{}`", binary_size(*.needed), binary_size(*.free), .root.display())]
+    NoRoom {
+        /// The bytes that its blobs and files take at least.
+        needed: u64,
+        /// The bytes that are free.
+        free: u64,
+        /// Where the store lies.
+        root: PathBuf,
     },
     /// A layer could not be brought in.
     #[error("layer `{blob}`")]
@@ -163,6 +176,7 @@ impl PullError {
             | PullCause::Size { .. }
             | PullCause::ForeignSystem { .. } => Kind::Corrupt,
             PullCause::Layer { source, .. } => source.kind(),
+            PullCause::NoRoom { .. } => Kind::NoSpace,
             PullCause::Store(error) => store_kind(error),
             PullCause::Stack(_) | PullCause::Task(_) => Kind::Internal,
         }

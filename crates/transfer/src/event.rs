@@ -13,7 +13,16 @@ use crate::PullError;
 /// A step of a pull.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The name is resolved; the layers come next. The first event of a pull that doesn't fail before.
+    /// The registry failed before the name was resolved, and will be asked again.
+    Retrying {
+        /// The image.
+        reference: Reference,
+        /// In how many seconds.
+        seconds: u64,
+        /// What it said.
+        reason: String,
+    },
+    /// The name is resolved; the layers come next. Every pull that doesn't fail before tells it.
     Pulling(Reference),
     /// Something that the user should know, and that doesn't stop the pull.
     Warning(String),
@@ -89,6 +98,13 @@ pub(crate) struct Events {
     backlog: Arc<AtomicUsize>,
 }
 
+/// A sending side that doesn't keep the channel open: for those who may outlive the pull.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakEvents {
+    sender: mpsc::WeakUnboundedSender<Event>,
+    backlog: Arc<AtomicUsize>,
+}
+
 /// The receiving side.
 #[derive(Debug)]
 pub(crate) struct EventReceiver {
@@ -115,8 +131,21 @@ impl Events {
         let _ = self.sender.send(event);
     }
 
+    pub(crate) fn downgrade(&self) -> WeakEvents {
+        WeakEvents { sender: self.sender.downgrade(), backlog: Arc::clone(&self.backlog) }
+    }
+
     pub(crate) fn layer(&self, blob: BlobId, phase: Phase) {
         self.tell(Event::Layer { blob, phase });
+    }
+}
+
+impl WeakEvents {
+    /// Tells an event, if the pull is still there.
+    pub(crate) fn tell(&self, event: Event) {
+        if let Some(sender) = self.sender.upgrade() {
+            Events { sender, backlog: Arc::clone(&self.backlog) }.tell(event);
+        }
     }
 }
 

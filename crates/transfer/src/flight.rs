@@ -7,7 +7,9 @@
 mod fetch;
 mod lead;
 mod pipeline;
+mod places;
 mod progress;
+mod ranges;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +19,7 @@ use layer_oci::Descriptor;
 use layer_registry::RepositoryClient;
 use layer_store::{Store, StoreError};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -25,11 +27,10 @@ use crate::LayerError;
 use crate::event::Phase;
 use crate::transfer::Limits;
 
-/// A blob to bring in, and what it must be once decompressed.
+/// A blob to bring in.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) descriptor: Descriptor,
-    pub(crate) diff: DiffId,
     /// Whom to ask for it.
     pub(crate) client: RepositoryClient,
 }
@@ -51,12 +52,26 @@ struct State {
 
 #[derive(Debug)]
 struct Flight {
-    diff: DiffId,
+    /// What the blob must be once decompressed: known as soon as one of those who wait has seen its image's config.
+    diff: watch::Sender<Option<DiffId>>,
     state: watch::Sender<State>,
     /// Set when nobody waits any more.
     cancel: CancellationToken,
     /// Set when it has left the table.
     gone: CancellationToken,
+}
+
+impl Flight {
+    /// Says what the blob must be. The first to say it decides; whether this is what the flight goes for.
+    fn expect(&self, diff: DiffId) -> bool {
+        let mut agreed = false;
+        self.diff.send_if_modified(|known| {
+            let is_news = known.is_none();
+            agreed = *known.get_or_insert(diff) == diff;
+            is_news
+        });
+        agreed
+    }
 }
 
 /// The table of flights, and the limits between them. Clones share it.
@@ -67,9 +82,8 @@ pub(crate) struct Flights(Arc<Shared>);
 struct Shared {
     store: Arc<Store>,
     runtime: Handle,
-    limits: Limits,
+    places: places::Places,
     flights: Mutex<HashMap<BlobId, (Arc<Flight>, usize)>>,
-    registries: Mutex<HashMap<String, Arc<Semaphore>>>,
     /// The layers that are being unpacked, each by one flight; two blobs can hold the same layer.
     unpacking: Mutex<HashMap<DiffId, CancellationToken>>,
     shutdown: CancellationToken,
@@ -90,9 +104,8 @@ impl Flights {
         Self(Arc::new(Shared {
             store,
             runtime,
-            limits,
+            places: places::Places::new(limits),
             flights: Mutex::default(),
-            registries: Mutex::default(),
             unpacking: Mutex::default(),
             shutdown: CancellationToken::new(),
         }))
@@ -106,10 +119,21 @@ impl Flights {
             && store.layer(diff)?.is_some())
     }
 
+    /// Whether the store has a blob, and the layer that it is known to hold: all that can be told before the image's config is known.
+    pub(crate) fn seems_stored(&self, descriptor: &Descriptor) -> Result<bool, StoreError> {
+        match self.0.store.known_diff(BlobId(descriptor.digest)) {
+            Some(diff) => self.is_stored(descriptor, diff),
+            None => Ok(false),
+        }
+    }
+
     /// Joins the flight of a blob, or starts one. Waits only for a flight that is ending in a way that doesn't help this caller.
-    pub(crate) async fn join(&self, job: &Job) -> Watcher {
+    ///
+    /// `diff` is what the blob must be once decompressed. Without it the flight asks for the blob's bytes, and waits to be told before it does
+    /// anything with them: see [`Watcher::expect`].
+    pub(crate) async fn join(&self, job: &Job, diff: Option<DiffId>) -> Watcher {
         loop {
-            let ending = match self.try_join(job) {
+            let ending = match self.try_join(job, diff) {
                 Ok(watcher) => return watcher,
                 Err(flight) => flight,
             };
@@ -117,18 +141,18 @@ impl Flights {
         }
     }
 
-    fn try_join(&self, job: &Job) -> Result<Watcher, Arc<Flight>> {
+    fn try_join(&self, job: &Job, diff: Option<DiffId>) -> Result<Watcher, Arc<Flight>> {
         let mut flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((flight, watchers)) = flights.get_mut(&job.blob()) {
             let failed = matches!(flight.state.borrow().end, Some(Err(_)));
-            if flight.diff != job.diff || flight.cancel.is_cancelled() || failed {
+            if flight.cancel.is_cancelled() || failed || diff.is_some_and(|diff| !flight.expect(diff)) {
                 return Err(Arc::clone(flight));
             }
             *watchers += 1;
             return Ok(self.watcher(job, Arc::clone(flight), false));
         }
         let flight = Arc::new(Flight {
-            diff: job.diff,
+            diff: watch::Sender::new(diff),
             state: watch::Sender::default(),
             cancel: self.0.shutdown.child_token(),
             gone: CancellationToken::new(),
@@ -163,15 +187,6 @@ impl Flights {
 }
 
 impl Shared {
-    /// The places at a registry.
-    fn registry(&self, host: &str) -> Arc<Semaphore> {
-        let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that nobody uses now come back when they are asked for.
-        registries.retain(|_, places| Arc::strong_count(places) > 1);
-        let places = || Arc::new(Semaphore::new(self.limits.downloads_per_registry.max(1)));
-        Arc::clone(registries.entry(host.to_owned()).or_insert_with(places))
-    }
-
     /// Claims a layer for unpacking, or gives what to wait for.
     fn claim(self: &Arc<Self>, diff: DiffId) -> Result<Claim, CancellationToken> {
         let mut unpacking = self.unpacking.lock().unwrap_or_else(PoisonError::into_inner);
@@ -203,6 +218,12 @@ impl Watcher {
     /// Whether the flight was started for this watcher, with its login.
     pub(crate) fn is_leader(&self) -> bool {
         self.is_leader
+    }
+
+    /// Says what the blob must be once decompressed. If the flight goes for something else, which it was told by another pull, it is of no
+    /// use to this one.
+    pub(crate) fn expect(&self, diff: DiffId) -> bool {
+        self.flight.expect(diff)
     }
 
     /// The latest state, which counts as seen.

@@ -17,6 +17,6 @@ mod transfer;
 
 pub use error::{Kind, LayerError, PullCause, PullError};
 pub use event::{Event, Outcome, Phase};
-pub use pull::{Pull, PullRequest};
+pub use pull::{LayerPreview, Patience, Preview, Pull, PullRequest};
 pub use stack::stack_layers;
 pub use transfer::{Limits, Transfer};

@@ -1,13 +1,18 @@
 //! One pull, from the request to the name.
 
+mod client;
+mod early;
 mod finish;
 mod plan;
+mod preview;
 mod resolve;
+mod stock;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use layer_digest::BlobId;
+use layer_digest::{BlobId, DiffId};
 use layer_oci::Platform;
 use layer_reference::Reference;
 use layer_registry::{Credentials, RepositoryClient};
@@ -18,7 +23,11 @@ use crate::event::{self, Event, EventReceiver, Events, Outcome, Phase};
 use crate::flight::{Job, Watcher};
 use crate::transfer::Inner;
 use crate::{Kind, LayerError, PullCause, PullError};
+use early::Early;
 use plan::LayerPlan;
+pub(crate) use preview::preview;
+pub use preview::{LayerPreview, Preview};
+pub(crate) use stock::binary_size;
 
 /// What to pull.
 #[derive(Clone, Debug)]
@@ -29,6 +38,26 @@ pub struct PullRequest {
     pub platform: Option<Platform>,
     /// On whose behalf.
     pub credentials: Option<Credentials>,
+    /// How long to bear with the registry.
+    pub patience: Patience,
+}
+
+/// How long a pull bears with its registry, where that is not what the client is set to.
+///
+/// It holds for what the pull itself asks for. A layer that another pull is already fetching is fetched with the patience of that one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// How often a request that brought nothing is made again, in a row.
+    pub retries: Option<u32>,
+    /// How long a registry may stay silent in the middle of a layer.
+    pub stall_timeout: Option<Duration>,
+}
+
+impl PullRequest {
+    /// The platform to choose.
+    fn wanted(&self) -> Platform {
+        self.platform.clone().unwrap_or_else(Platform::host)
+    }
 }
 
 /// A pull that somebody watches. Dropping it leaves the pull.
@@ -78,15 +107,20 @@ pub(crate) fn start(inner: Arc<Inner>, request: PullRequest) -> Pull {
 
 async fn run(inner: &Arc<Inner>, request: &PullRequest, events: &Events) -> Result<Outcome, PullCause> {
     let reference = &request.reference;
-    let client = inner.client.repository(reference.repository(), request.credentials.clone());
-    let resolved = resolve::resolve(inner, &client, request).await?;
+    let client = client::client(inner, request, events);
+    let chosen = resolve::choose(inner, &client, request).await?;
+    // Held until the image has its name: from here on nothing of it can be removed under us.
+    let (lease, stock) = stock::take(inner, &chosen).await?;
+    let room = stock.check_room(&inner.store)?;
+    // Layers are asked for while the config is still on its way, which saves a round trip.
+    let early = early::start(inner, &client, &stock).await;
+    let resolved = resolve::complete(inner, &client, request, chosen).await?;
     events.tell(Event::Pulling(reference.clone()));
-    for warning in &resolved.warnings {
+    for warning in resolved.warnings.iter().chain(&room) {
         events.tell(Event::Warning(warning.clone()));
     }
-    // Held until the image has its name: from here on nothing of it can be removed under us.
-    let plan = plan::plan(inner, &resolved).await?;
-    let fetched = bring(inner, &client, &plan.layers, events).await?;
+    let plan = plan::plan(inner, &resolved, lease).await?;
+    let fetched = bring(inner, &client, &plan.layers, early, events).await?;
     finish::finish(inner, reference, resolved, plan, fetched).await
 }
 
@@ -95,6 +129,7 @@ async fn bring(
     inner: &Arc<Inner>,
     client: &RepositoryClient,
     layers: &[LayerPlan],
+    mut early: Early,
     events: &Events,
 ) -> Result<bool, PullCause> {
     if layers.iter().all(|layer| layer.exists) {
@@ -106,10 +141,15 @@ async fn bring(
     // Joined in order, base first, so that this is also the order in which they wait for a connection.
     let mut coming = FuturesUnordered::new();
     for layer in layers.iter().filter(|layer| !layer.exists) {
-        let job = Job { descriptor: layer.descriptor.clone(), diff: layer.diff, client: client.clone() };
-        let watcher = inner.flights.join(&job).await;
-        coming.push(async move { (job.blob(), follow(inner, job, watcher, events).await) });
+        let job = Job { descriptor: layer.descriptor.clone(), client: client.clone() };
+        let watcher = match early.take(layer.blob(), layer.diff) {
+            Some(watcher) => watcher,
+            None => inner.flights.join(&job, Some(layer.diff)).await,
+        };
+        coming.push(async move { (job.blob(), follow(inner, job, layer.diff, watcher, events).await) });
     }
+    // Those that turned out not to be needed end here.
+    drop(early);
     while let Some((blob, result)) = coming.next().await {
         // Leaving the others stops them, unless another pull wants them.
         result.map_err(|source| PullCause::Layer { blob, source })?;
@@ -118,14 +158,14 @@ async fn bring(
 }
 
 /// Follows a flight to its end. If it fails for what whoever started it may not do, a flight of our own has a chance.
-async fn follow(inner: &Inner, job: Job, first: Watcher, events: &Events) -> Result<(), Arc<LayerError>> {
+async fn follow(inner: &Inner, job: Job, diff: DiffId, first: Watcher, events: &Events) -> Result<(), Arc<LayerError>> {
     let mut watcher = first;
     let mut own = watcher.is_leader();
     loop {
         match watch(&mut watcher, job.blob(), events).await {
             Err(error) if !own && error.depends_on_asker() => {
                 drop(watcher);
-                watcher = inner.flights.join(&job).await;
+                watcher = inner.flights.join(&job, Some(diff)).await;
                 own = watcher.is_leader();
             }
             result => return result,

@@ -1,7 +1,8 @@
 //! What all pulls of a daemon share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use layer_digest::BlobId;
 use layer_registry::Client;
@@ -9,8 +10,10 @@ use layer_store::Store;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::PullError;
+use crate::event::Outcome;
 use crate::flight::Flights;
-use crate::pull::{self, Pull, PullRequest};
+use crate::pull::{self, Preview, Pull, PullRequest};
 
 /// How much happens at once.
 #[derive(Clone, Copy, Debug)]
@@ -18,12 +21,18 @@ pub struct Limits {
     /// How many layers are fetched from one registry at a time. Registries don't count against each other: one that goes silent holds up
     /// nobody else's pulls.
     pub downloads_per_registry: usize,
+    /// How many layers are fetched at a time from all registries together. The first layer of each registry doesn't count: registries that go
+    /// silent, however many, hold up nobody else's pulls.
+    pub downloads: usize,
+    /// How many connections a registry gets for layers. Those that its layers leave over are given to large layers which one connection holds
+    /// up; with one, every layer has a single connection.
+    pub connections_per_registry: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         // More connections bring little on one link, and each layer in flight takes some 10 MiB.
-        Self { downloads_per_registry: 4 }
+        Self { downloads_per_registry: 4, downloads: 12, connections_per_registry: 6 }
     }
 }
 
@@ -40,9 +49,26 @@ pub(crate) struct Inner {
     pub(crate) flights: Flights,
     /// The configs that are being fetched, each by one pull: whoever else wants one waits, and finds it in the store.
     configs: Mutex<HashMap<BlobId, Arc<Semaphore>>>,
+    /// Who wants to know of images that have been pulled.
+    observer: OnceLock<Observer>,
+}
+
+struct Observer(Box<dyn Fn(&Outcome) + Send + Sync>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 impl Inner {
+    /// Tells the observer that an image has been pulled.
+    pub(crate) fn pulled(&self, outcome: &Outcome) {
+        if let Some(Observer(observer)) = self.observer.get() {
+            observer(outcome);
+        }
+    }
+
     /// The gate before a config that isn't in the store. Who has passed it looks into the store again.
     pub(crate) fn config_gate(&self, id: BlobId) -> Arc<Semaphore> {
         let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,13 +86,31 @@ impl Transfer {
     /// Outside a tokio runtime.
     pub fn new(store: Arc<Store>, client: Client, limits: Limits) -> Self {
         let flights = Flights::new(Arc::clone(&store), Handle::current(), limits);
-        Self { inner: Arc::new(Inner { store, client, flights, configs: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { store, client, flights, configs: Mutex::default(), observer: OnceLock::new() }) }
+    }
+
+    /// Has `observer` told of every image that is pulled from now on, whether or not its client still listens. There is one observer; it is
+    /// called by the pull and must not block for long.
+    #[must_use]
+    pub fn observed(self, observer: impl Fn(&Outcome) + Send + Sync + 'static) -> Self {
+        // The first one stays.
+        let _ = self.inner.observer.set(Observer(Box::new(observer)));
+        self
     }
 
     /// Starts to pull an image, in a task of its own. Dropping the [`Pull`] leaves it: layers that nobody else waits for are stopped, and what
     /// has come of them is kept.
     pub fn pull(&self, request: PullRequest) -> Pull {
         pull::start(Arc::clone(&self.inner), request)
+    }
+
+    /// Looks what a pull would do, without doing it: the registry is asked, and nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// When the pull would fail before it fetched a layer, room on disk aside.
+    pub async fn preview(&self, request: &PullRequest) -> Result<Preview, PullError> {
+        pull::preview(&self.inner, request).await
     }
 
     /// Stops all transfers and waits until they have let go of the store. What has come is kept.

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 ///
 /// It is one of a time span before now (`24h`, `1h30m`), seconds since 1970 (`1700000000.5`), a time with its zone (RFC 3339), or a time or
 /// date without, which is one of the zone of `now`.
-pub(super) fn parse(text: &str, now: &Zoned) -> Option<Timestamp> {
+pub(crate) fn parse(text: &str, now: &Zoned) -> Option<Timestamp> {
     if let Some(moment) = since_1970(text) {
         return Some(moment);
     }

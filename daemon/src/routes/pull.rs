@@ -1,5 +1,7 @@
 //! `POST /images/create`: pulls an image, and tells how it goes while it goes.
 
+use std::time::{Duration, Instant};
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -7,25 +9,34 @@ use futures_util::stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use layer_digest::Digest;
-use layer_engine::{Event, Pull, PullRequest};
+use layer_engine::{Event, Patience, Pull, PullRequest};
 use layer_reference::{ParseReferenceError, Reference};
 
 use super::App;
+use crate::config::{Retries, Seconds};
 use crate::failure::Failure;
 use crate::params::Params;
 use crate::{answer, progress, registry_auth, status};
 
+/// How long an answer may be held back for the sake of a status of its own, while a registry fails.
+const HOLD_BACK: Duration = Duration::from_secs(2);
+
 /// Begins the pull. The answer begins with its first event, so that what fails before has a status of its own.
+///
+/// A registry that fails and is asked again is no reason to begin, unless that would keep the user waiting without a word.
 ///
 /// The pull belongs to the answer: when the client goes, it is dropped, here or later.
 pub(super) async fn create(State(app): State<App>, params: Params, headers: HeaderMap) -> Result<Response, Failure> {
-    let request = PullRequest {
-        reference: reference(&params)?,
-        platform: params.platform()?,
-        credentials: registry_auth::credentials(&headers),
-    };
+    let request = request(&params, &headers)?;
+    let begun = Instant::now();
     let mut pull = app.engine.pull(request);
-    match pull.next().await {
+    let first = loop {
+        match pull.next().await {
+            Some(Event::Retrying { seconds, .. }) if begun.elapsed() + Duration::from_secs(seconds) <= HOLD_BACK => {}
+            first => break first,
+        }
+    };
+    match first {
         Some(Event::Failed(error)) => Err(status::of_pull(&error)),
         Some(first) => Ok(([(CONTENT_TYPE, answer::JSON)], told(first, pull)).into_response()),
         None => {
@@ -47,7 +58,25 @@ fn told(first: Event, pull: Pull) -> Body {
     }))
 }
 
-/// What to pull.
+/// What to pull, for which platform, on whose behalf, and how long to bear with the registry.
+pub(super) fn request(params: &Params, headers: &HeaderMap) -> Result<PullRequest, Failure> {
+    Ok(PullRequest {
+        reference: reference(params)?,
+        platform: params.platform()?,
+        credentials: registry_auth::credentials(headers),
+        patience: patience(params)?,
+    })
+}
+
+/// How long to bear with the registry.
+fn patience(params: &Params) -> Result<Patience, Failure> {
+    Ok(Patience {
+        retries: params.parsed::<Retries>("retries")?.map(|retries| retries.0),
+        stall_timeout: params.parsed::<Seconds>("stallTimeout")?.map(Seconds::duration),
+    })
+}
+
+/// The image, with a tag or a digest.
 fn reference(params: &Params) -> Result<Reference, Failure> {
     let Some(image) = params.text("fromImage") else {
         if params.has("fromSrc") {

@@ -62,11 +62,11 @@ impl Stream {
         Answer { status: self.status, headers: self.headers.clone(), body: body.into() }
     }
 
-    /// The next line of progress; `None` at the end.
+    /// The next line of progress or of events; `None` at the end.
     pub(crate) async fn line(&mut self) -> Option<Value> {
         loop {
-            if let Some(end) = self.buffer.windows(2).position(|window| window == b"\r\n") {
-                let line: Vec<u8> = self.buffer.drain(..end + 2).collect();
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
                 return Some(serde_json::from_slice(&line).unwrap());
             }
             let frame = self.body.frame().await?.expect("the body goes on");

@@ -107,7 +107,7 @@ async fn what_fails_before_the_first_line_has_a_status() {
     );
     assert_eq!(refused(&format!("fromImage={repository}")).await.0, 400);
     assert_eq!(refused("fromSrc=-&repo=x").await.0, 501);
-    let (status, message) = refused("fromImage=127.0.0.1%3A1%2Fx&tag=1").await;
+    let (status, message) = refused("fromImage=127.0.0.1%3A1%2Fx&tag=1&retries=1").await;
     assert_eq!(status, 502);
     assert_eq!(
         message,
@@ -118,6 +118,67 @@ async fn what_fails_before_the_first_line_has_a_status() {
     let (status, message) = refused(&format!("fromImage={repository}&tag=limited")).await;
     assert_eq!(status, 429);
     assert!(message.contains("you have reached your pull rate limit"), "{message}");
+    // docker's client shows no hints: how long to wait is part of the message.
+    assert!(message.ends_with("; it asks to wait 3600 seconds"), "{message}");
+    for wrong in ["retries=101", "retries=-1", "retries=x", "stallTimeout=0", "stallTimeout=1e9"] {
+        let (status, message) = refused(&format!("fromImage={repository}&tag=1&{wrong}")).await;
+        let name = wrong.split_once('=').unwrap().0;
+        assert!(status == 400 && message.contains(&format!("`{name}`")), "{status} {message}");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_fails_for_a_moment_does_not_begin_the_answer() {
+    let registry = Registry::start().unwrap();
+    let place = Place::new();
+    let daemon = place.start();
+    let name = registry.put_image("lab/app", "1", &app());
+    let rule = registry.rule(Rule::new(Target::AnyManifest, Fault::status(503)).times(1));
+    let told = daemon.pull(&name).await.told();
+    assert_eq!((told[0].as_str(), rule.struck()), ("1: Pulling from lab/app", 1));
+    // One that fails for good still has a status.
+    registry.fault(Target::AnyManifest, Fault::status(503));
+    let answer = daemon.ask("POST", &format!("{}&retries=1", pull_target(&name))).await;
+    assert_eq!(answer.status, 502, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_long_wait_for_the_manifest_is_told_before_the_first_line() {
+    let registry = Registry::start().unwrap();
+    let place = Place::new();
+    let daemon = place.start();
+    let name = registry.put_image("lab/app", "1", &app());
+    registry.rule(Rule::new(Target::AnyManifest, Fault::retry_after(429, "2")).times(1));
+    let mut stream = daemon.open("POST", &pull_target(&name)).await;
+    let first = stream.line().await.unwrap();
+    assert_eq!(first, json!({"status": "Retrying in 3 seconds (429 from the registry)", "id": "1"}));
+    assert_eq!(stream.line().await.unwrap()["status"], "Pulling from lab/app");
+    assert!(stream.whole().await.text().contains("Status: Downloaded newer image"));
+    let asked: Vec<_> = registry.requests().into_iter().filter(|request| request.is_manifest()).collect();
+    assert!(asked[1].started - asked[0].ended.unwrap() >= Duration::from_secs(2), "the wait is kept");
+}
+
+#[tokio::test]
+async fn a_pull_may_be_less_patient_than_the_daemon() {
+    let registry = Registry::start().unwrap();
+    let place = Place::new();
+    let daemon = place.start();
+    let (image, layer) = large(5);
+    let name = registry.put_image("lab/silent", "1", &image);
+    let stall = Fault::Stall { after: 1 << 20, gate: Gate::new() };
+    registry.rule(Rule::new(Target::Blob(layer.clone()), stall).times(1));
+    // The daemon would wait for 30 seconds.
+    let told = daemon.ask("POST", &format!("{}&stallTimeout=1", pull_target(&name))).await.told();
+    let retry = format!("{}: Retrying in 1 second (the registry is silent)", short(&layer));
+    assert!(told.contains(&retry), "{told:?}");
+    assert!(told.last().unwrap().starts_with("Status: Downloaded newer image"), "{told:?}");
+    // And it would ask five times.
+    let (other, digest) = large(6);
+    let name = registry.put_image("lab/failing", "1", &other);
+    registry.fault(Target::Blob(digest.clone()), Fault::status(503));
+    let answer = daemon.ask("POST", &format!("{}&retries=0", pull_target(&name))).await;
+    assert!(answer.text().contains("after 1 try: "), "{}", answer.text());
+    assert_eq!(registry.blob_gets(&digest), 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
-//! From the chunks of a body back to lines.
+//! From the chunks of a body back to lines: of progress, or of anything else that is told line by line.
 
 use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::DeserializeOwned;
 
 use super::ProgressLine;
 
@@ -14,8 +17,8 @@ const SHOWN: usize = 120;
 ///
 /// Lines may end with `\n` or `\r\n`, and several objects may share one; empty lines are passed over. Bytes that are no UTF-8 are replaced
 /// before parsing.
-#[derive(Debug, Default)]
-pub struct LineReader {
+#[derive(Debug)]
+pub struct LineReader<T = ProgressLine> {
     /// Bytes that came in and were not handed out yet.
     buffer: Vec<u8>,
     /// Where the next object begins in `buffer`.
@@ -24,9 +27,10 @@ pub struct LineReader {
     searched: usize,
     /// Whether the body has ended.
     finished: bool,
+    lines: PhantomData<fn() -> T>,
 }
 
-/// A line that is no progress.
+/// A line that is none of those that were expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadLine {
@@ -44,15 +48,21 @@ pub enum BadLine {
 impl fmt::Display for BadLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable { text, reason } => write!(f, "read progress line `{text}`: {reason}"),
-            Self::TooLong => write!(f, "read progress line: it has more than {MAX_LINE} bytes"),
+            Self::Unreadable { text, reason } => write!(f, "read line `{text}`: {reason}"),
+            Self::TooLong => write!(f, "read line: it has more than {MAX_LINE} bytes"),
         }
     }
 }
 
 impl std::error::Error for BadLine {}
 
-impl LineReader {
+impl<T> Default for LineReader<T> {
+    fn default() -> Self {
+        Self { buffer: Vec::new(), start: 0, searched: 0, finished: false, lines: PhantomData }
+    }
+}
+
+impl<T: DeserializeOwned> LineReader<T> {
     /// A reader at the beginning of a body.
     pub fn new() -> Self {
         Self::default()
@@ -79,7 +89,7 @@ impl LineReader {
     }
 
     /// The next line; `None` when more chunks are needed, or after [`Self::finish`] when there are no more.
-    pub fn next_line(&mut self) -> Option<Result<ProgressLine, BadLine>> {
+    pub fn next_line(&mut self) -> Option<Result<T, BadLine>> {
         loop {
             let end = match self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
                 Some(at) => self.searched + at,
@@ -104,7 +114,7 @@ impl LineReader {
                 continue;
             }
             let text = String::from_utf8_lossy(line);
-            let mut objects = serde_json::Deserializer::from_str(&text).into_iter::<ProgressLine>();
+            let mut objects = serde_json::Deserializer::from_str(&text).into_iter::<T>();
             let parsed = objects.next()?;
             // After replacement the offsets in the text are not those in the buffer: then the whole line goes.
             let used = if matches!(text, std::borrow::Cow::Borrowed(_)) { objects.byte_offset() } else { line.len() };
@@ -149,7 +159,7 @@ mod tests {
         ];
         let bytes: Vec<u8> = lines.iter().flat_map(ProgressLine::to_bytes).collect();
         for size in 1..bytes.len() {
-            let mut reader = LineReader::new();
+            let mut reader = LineReader::<ProgressLine>::new();
             let mut read = Vec::new();
             for chunk in bytes.chunks(size) {
                 reader.push(chunk);
@@ -164,7 +174,7 @@ mod tests {
 
     #[test]
     fn ends_of_lines_may_be_missing_or_many() {
-        let mut reader = LineReader::new();
+        let mut reader = LineReader::<ProgressLine>::new();
         reader.push(b"\r\n\n  {\"status\":\"a\"}{\"status\":\"b\"} \r\n\r\n{\"status\":\"c\"}\n{\"status\":\"d\"}");
         assert_eq!(statuses(&mut reader), ["a", "b", "c"]);
         assert!(reader.has_rest());
@@ -176,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_json_does_not_spoil_the_next() {
-        let mut reader = LineReader::new();
+        let mut reader = LineReader::<ProgressLine>::new();
         reader.push(b"gateway timeout\n{\"status\":\"a\"} trash\n{\"status\":\"b\"}\n[1]\n{\"status\":\"c\"}\n");
         let read = statuses(&mut reader);
         assert_eq!(read.len(), 6, "{read:?}");
@@ -186,14 +196,14 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_replaced() {
-        let mut reader = LineReader::new();
+        let mut reader = LineReader::<ProgressLine>::new();
         reader.push(b"{\"status\":\"\xff\xfeok\"}\r\n{\"status\":\"next\"}\r\n");
         assert_eq!(statuses(&mut reader), ["\u{fffd}\u{fffd}ok", "next"]);
     }
 
     #[test]
     fn a_line_without_end_is_given_up() {
-        let mut reader = LineReader::new();
+        let mut reader = LineReader::<ProgressLine>::new();
         let chunk = vec![b'x'; 64 << 10];
         let failed = (0..).find_map(|_| {
             reader.push(&chunk);
@@ -205,7 +215,7 @@ mod tests {
 
     #[test]
     fn half_a_line_at_the_end_is_an_error() {
-        let mut reader = LineReader::new();
+        let mut reader = LineReader::<ProgressLine>::new();
         reader.push(b"{\"status\":\"a\"}\r\n{\"stat");
         assert_eq!(statuses(&mut reader), ["a"]);
         reader.finish();

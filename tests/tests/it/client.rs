@@ -62,6 +62,30 @@ fn root_one_name_that_fails_does_not_keep_the_others_from_being_pulled() {
 }
 
 #[test]
+fn root_a_dry_run_tells_of_news_and_fetches_nothing() {
+    let (daemon, registry, old, name) = pulled();
+    let before = registry.requests().len();
+    let same = daemon.layer(&["pull", "--dry-run", &name]).ok();
+    assert!(same.starts_with(&format!("{name}: up to date, ")), "{same}");
+    assert_eq!(registry.requests().len(), before + 1, "what has not moved costs one question");
+    assert_eq!(daemon.layer(&["pull", "--dry-run", "--quiet", &name]).ok(), "");
+
+    let new = image("another one");
+    registry.put_image("lab/one", "1", &new);
+    let id = |image: &Image| image.digest()["sha256:".len()..][..12].to_owned();
+    let news = daemon.layer(&["pull", "--dry-run", &name]).ok();
+    let expected = format!("{name}: a newer image, {}, in place of {}: 1 of 1 layers to come, ", id(&new), id(&old));
+    assert!(news.starts_with(&expected), "{news}");
+    assert_eq!(daemon.layer(&["pull", "--dry-run", "--quiet", &name]).ok(), name);
+    assert_eq!(registry.blob_gets(&new.layers[0].blob.digest), 0);
+    assert_eq!(daemon.inspect(&name)["Id"], old.digest());
+
+    let missing = format!("{}/lab/missing:1", registry.host());
+    let said = daemon.layer(&["pull", "--dry-run", &missing]);
+    assert!(said.fails(1).contains("not found"));
+}
+
+#[test]
 fn root_images_are_listed_for_people_and_for_programs() {
     let (daemon, _registry, image, name) = pulled();
     let repository = name.strip_suffix(":1").unwrap();

@@ -1,5 +1,7 @@
 //! Docker's own command line, against Debian's own registry with what is installed on this machine.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use layer_testkit::debian::DebianRegistry;
 use layer_testkit::debian_images;
 use layer_testkit::image::{Image, ImageBuilder};
@@ -72,6 +74,24 @@ fn root_a_layer_of_another_image_already_exists() {
     assert!(text.contains(&format!("{shared}: Already exists\n")), "{text}");
     assert!(text.contains(&format!("{}: Pull complete\n", short(&second.layers[1].blob.digest))), "{text}");
     assert_eq!(registry.blob_gets(&second.layers[0].blob.digest), 1);
+}
+
+#[test]
+fn root_events_of_the_past_are_listed() {
+    let daemon = Daemon::start();
+    let (_registry, image, name) = busybox();
+    daemon.docker(&["pull", &name]).ok();
+    daemon.docker(&["rmi", &name]).ok();
+    // docker's client sends whole seconds: up to the end of this one.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 1;
+    let now = now.to_string();
+    let words = ["events", "--since", "10m", "--until", &now, "--filter", "type=image"];
+    let format = ["--format", "{{.Action}} {{.Actor.ID}}"];
+    let (pull, id) = (format!("pull {name}"), image.digest());
+    let text = daemon.docker(&[&words[..], &format].concat()).ok();
+    assert_eq!(text, format!("{pull}\nuntag {id}\ndelete {id}"));
+    let own = daemon.layer(&["events", "--since", "10m", "--until", "0s", "--filter", "event=pull"]).ok();
+    assert!(own.contains(&format!(" image {pull} (name=")) && own.lines().count() == 1, "{own}");
 }
 
 #[test]

@@ -97,6 +97,8 @@ fn root_a_login_opens_a_private_image_until_it_is_forgotten() {
         let ran = log_in(&daemon, "layer", &host, PASSWORD);
         assert!(ran.stderr.starts_with("warning: the login is kept unencrypted in "), "{}", ran.stderr);
         assert_eq!(ran.ok(), "Login Succeeded");
+        let preview = daemon.layer(&["pull", "--dry-run", name]).ok();
+        assert!(preview.contains("not here yet"), "{preview}");
         assert_eq!(daemon.layer(&["pull", "--quiet", name]).ok(), *name);
 
         daemon.layer(&["rmi", name]).ok();

@@ -16,6 +16,7 @@ mod layering;
 mod lifecycle;
 mod login;
 mod memory;
+mod network;
 mod service;
 mod skopeo;
 mod trees;

@@ -245,6 +245,10 @@ impl Daemon {
         FOREIGN.iter().for_each(|name| {
             command.env_remove(name);
         });
+        // Settings of a daemon that this test knows nothing of.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LAYERD_")) {
+            command.env_remove(name);
+        }
         command.env("HOME", self.folder.path()).env("DOCKER_CONFIG", self.path("docker"));
         command.env("XDG_RUNTIME_DIR", self.path("run"));
         let host = format!("unix://{}", self.socket().display());

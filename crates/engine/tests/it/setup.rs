@@ -29,7 +29,12 @@ impl Setup {
 
     pub(crate) async fn pull(&self, name: &str) -> Result<Outcome, String> {
         let reference = Reference::parse(name).unwrap().or_latest();
-        let mut pull = self.engine.pull(PullRequest { reference, platform: None, credentials: None });
+        let mut pull = self.engine.pull(PullRequest {
+            reference,
+            platform: None,
+            credentials: None,
+            patience: layer_engine::Patience::default(),
+        });
         loop {
             match pull.next().await.unwrap() {
                 Event::Done(outcome) => return Ok(outcome),

@@ -88,7 +88,10 @@ async fn ask(
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         let authorization = user.map(|(name, password)| basic_header(name, password));
         transport
-            .send(Request { method: Method::GET, url, headers, authorization, context: &context }, patience)
+            .send(
+                Request { method: Method::GET, url, headers, authorization, apart: false, context: &context },
+                patience,
+            )
             .await?
     };
     if answer.response.status() != StatusCode::OK {

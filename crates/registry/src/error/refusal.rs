@@ -71,7 +71,7 @@ impl Refusal {
             (Kind::Denied, None) => Some(format!("is the name right? If it is, log in with `{login}`")),
             (Kind::RateLimited | Kind::Unavailable, user) => match (self.retry_after, user) {
                 (Some(wait), _) if !wait.is_zero() => {
-                    Some(format!("the registry asks to wait {} seconds", wait.as_secs()))
+                    Some(format!("the registry asks to wait {} seconds: try again then", wait.as_secs()))
                 }
                 (_, None) if self.kind() == Kind::RateLimited => {
                     Some(format!("wait a while, or log in with `{login}`: users may ask more often than strangers"))
@@ -103,7 +103,11 @@ impl fmt::Display for Refusal {
         if let Some(message) = &self.reply.message {
             write!(f, ": {message}")?;
         }
-        f.write_str(")")
+        f.write_str(")")?;
+        match self.retry_after {
+            Some(wait) if !wait.is_zero() => write!(f, "; it asks to wait {} seconds", wait.as_secs()),
+            _ => Ok(()),
+        }
     }
 }
 

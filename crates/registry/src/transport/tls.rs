@@ -47,6 +47,12 @@ fn with_protocols(mut config: ClientConfig) -> ClientConfig {
     config
 }
 
+/// The same without HTTP/2.
+pub(super) fn without_http2(mut config: ClientConfig) -> ClientConfig {
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
+}
+
 /// Takes every certificate. Signatures are checked all the same, so that the other side holds at least the key it shows.
 #[derive(Debug)]
 struct TakeAny(Arc<CryptoProvider>);

@@ -7,6 +7,7 @@ mod blob;
 mod failure;
 mod login;
 mod manifest;
+mod patience;
 mod redirect;
 mod server;
 mod tags;

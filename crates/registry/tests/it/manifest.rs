@@ -209,7 +209,8 @@ async fn a_wait_that_is_too_long_is_told_to_the_user() {
     .await;
     let error = server.client().manifest(&tag()).await.unwrap_err();
     assert_eq!((error.kind(), error.retry()), (Kind::RateLimited, Retry::After(Some(Duration::from_secs(3600)))));
-    assert_eq!(error.hint().as_deref(), Some("the registry asks to wait 3600 seconds"));
+    assert_eq!(error.hint().as_deref(), Some("the registry asks to wait 3600 seconds: try again then"));
+    assert!(error.to_string().ends_with("; it asks to wait 3600 seconds"), "{error}");
     assert_eq!(error.refusal().unwrap().reply.words().as_deref(), Some("toomanyrequests: pull rate limit"));
     assert_eq!(server.seen().len(), 1);
 }

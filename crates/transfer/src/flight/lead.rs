@@ -4,16 +4,21 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use layer_digest::BlobId;
-use layer_store::{ForeignLink, Ingest, LayerRecord, StagedLayer, StoreError};
+use bytes::Bytes;
+use layer_digest::{BlobId, DiffId};
+use layer_store::{ForeignLink, Ingest, LayerRecord, StoreError};
 use layer_unpack::Applied;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use super::pipeline::{self, Source, Tar, Wire};
+use super::places::Place;
 use super::progress::Progress;
 use super::{Claim, Flight, Job, Shared, fetch};
 use crate::LayerError;
@@ -64,13 +69,16 @@ impl Lead<'_> {
         // Bytes of an earlier attempt, and bytes on the disk, may have gone bad since; neither counts as the registry's fault.
         let mut trust_stored = true;
         let mut chances = 2;
+        // The way to the registry and back is used to learn what the blob must be.
+        let mut ahead = self.ahead().await?;
+        let diff = self.expected().await;
         loop {
-            let found = self.look().await?;
+            let found = self.look(diff).await?;
             let use_stored = found.blob && trust_stored;
             if use_stored && found.layer && found.proven {
                 return Ok(());
             }
-            let claim = if found.layer { None } else { Some(self.shared.claim(self.job.diff)) };
+            let claim = if found.layer { None } else { Some(self.shared.claim(diff)) };
             let claim = match claim {
                 // Another blob with the same layer is on its way. Once this blob is here and proven, only that has to be waited for.
                 Some(Err(other)) if use_stored && found.proven => {
@@ -81,7 +89,7 @@ impl Lead<'_> {
                 Some(Err(_)) | None => None,
             };
             let unpack = claim.is_some();
-            match self.attempt(use_stored, claim).await {
+            match self.attempt(diff, use_stored, claim, ahead.take()).await {
                 Ok(()) if unpack || found.layer => return Ok(()),
                 Ok(()) => trust_stored = true,
                 Err(Attempt::Final(error)) => return Err(error),
@@ -111,8 +119,30 @@ impl Lead<'_> {
         }
     }
 
-    async fn look(&self) -> Result<Found, LayerError> {
-        let (store, descriptor, diff) = (Arc::clone(&self.shared.store), self.job.descriptor.clone(), self.job.diff);
+    /// Asks for the blob before it is known what it must be, unless that is known or the blob is here.
+    async fn ahead(&self) -> Result<Option<Coming>, LayerError> {
+        if self.flight.diff.borrow().is_some() {
+            return Ok(None);
+        }
+        let (store, descriptor) = (Arc::clone(&self.shared.store), self.job.descriptor.clone());
+        let is_stored = joined(self.spawn(move || store.has_blob(&descriptor)).await)?.map_err(LayerError::Store)?;
+        if is_stored { Ok(None) } else { self.ask().await.map(Some) }
+    }
+
+    /// What the blob must be once decompressed. Whoever started the flight, or joined it, tells as soon as it knows.
+    async fn expected(&self) -> DiffId {
+        let mut diff = self.flight.diff.subscribe();
+        loop {
+            if let Some(diff) = *diff.borrow_and_update() {
+                return diff;
+            }
+            // The sender lives in the flight. If all leave without a word, the flight is cancelled.
+            let _ = diff.changed().await;
+        }
+    }
+
+    async fn look(&self, diff: DiffId) -> Result<Found, LayerError> {
+        let (store, descriptor) = (Arc::clone(&self.shared.store), self.job.descriptor.clone());
         let look = move || -> Result<Found, StoreError> {
             Ok(Found {
                 blob: store.has_blob(&descriptor)?,
@@ -123,55 +153,89 @@ impl Lead<'_> {
         joined(self.spawn(look).await)?.map_err(LayerError::Store)
     }
 
-    /// One way through the pipeline.
-    async fn attempt(&self, use_stored: bool, claim: Option<Claim>) -> Result<(), Attempt> {
+    /// Asks the registry for the blob, from where an earlier attempt stopped. A place at the registry is held while the network is used, not
+    /// while the rest is unpacked.
+    async fn ask(&self) -> Result<Coming, LayerError> {
         let job = self.job;
-        let progress = Arc::new(Progress::new(job.descriptor.size));
-        // A place at the registry is held while the network is used, not while the rest is unpacked.
-        let place = if use_stored { None } else { Some(self.place().await) };
-        let (store, blob, is_unpacked) = (Arc::clone(&self.shared.store), job.blob(), claim.is_some());
-        let size = job.descriptor.size;
-        let open = move || -> Result<(Opened, Option<StagedLayer>), StoreError> {
-            let stage = if is_unpacked { Some(store.stage_layer()?) } else { None };
-            if use_stored {
-                return Ok((Opened::Blob(store.open_blob(blob)?), stage));
-            }
+        let place = self.place().await;
+        let (store, blob, size) = (Arc::clone(&self.shared.store), job.blob(), job.descriptor.size);
+        let open = move || -> Result<Ingest, StoreError> {
             let mut ingest = store.ingest(blob)?;
             if ingest.len() > size {
                 ingest.restart()?;
             }
-            Ok((Opened::Part(ingest), stage))
+            Ok(ingest)
         };
-        let (opened, stage) = joined(self.spawn(open).await)?.map_err(LayerError::Store)?;
+        let ingest = joined(self.spawn(open).await)?.map_err(LayerError::Store)?;
         let (chunks, waiting) = mpsc::channel(CHUNKS_WAITING);
-        let (start, source) = match opened {
-            Opened::Blob(file) => (size, Source::Stored(file)),
-            Opened::Part(ingest) => (ingest.len(), Source::Network { ingest, chunks: waiting }),
-        };
-        let (wire_end, tar_end) = pipeline::belt();
-        let (counters, diff) = (Arc::clone(&progress), job.diff);
-        let wire = self.spawn(move || pipeline::wire(blob, source, &counters, wire_end));
-        let tar = self.spawn(move || pipeline::tar(diff, stage, tar_end));
-        let network = async {
-            let result = fetch::fetch(&job.client, job.descriptor.digest, start, &progress, chunks).await;
+        let progress = Arc::new(Progress::new(size));
+        let (client, digest, start) = (job.client.clone(), job.descriptor.digest, ingest.len());
+        progress.received.store(start, Ordering::Relaxed);
+        let counters = Arc::clone(&progress);
+        let network = async move {
+            let wanted = fetch::Wanted { client: &client, digest, progress: &counters, place: &place };
+            let result = fetch::fetch(&wanted, start, chunks).await;
             drop(place);
             result
         };
+        let network = self.shared.runtime.spawn(network.in_current_span());
+        Ok(Coming { ingest, waiting, progress, network: AbortOnDropHandle::new(network) })
+    }
+
+    /// One way through the pipeline, for what is coming already or what is asked for now.
+    async fn attempt(
+        &self,
+        diff: DiffId,
+        use_stored: bool,
+        claim: Option<Claim>,
+        ahead: Option<Coming>,
+    ) -> Result<(), Attempt> {
+        let (blob, size) = (self.job.blob(), self.job.descriptor.size);
+        let (progress, source, network, resumed) = if use_stored {
+            let store = Arc::clone(&self.shared.store);
+            let file = joined(self.spawn(move || store.open_blob(blob)).await)?.map_err(LayerError::Store)?;
+            let progress = Progress::new(size);
+            progress.received.store(size, Ordering::Relaxed);
+            (Arc::new(progress), Source::Stored(file), None, false)
+        } else {
+            let Coming { ingest, waiting, progress, network } = match ahead {
+                Some(coming) => coming,
+                None => self.ask().await?,
+            };
+            let resumed = !ingest.is_empty();
+            (progress, Source::Network { ingest, chunks: waiting }, Some(network), resumed)
+        };
+        let stage = if claim.is_some() {
+            let store = Arc::clone(&self.shared.store);
+            Some(joined(self.spawn(move || store.stage_layer()).await)?.map_err(LayerError::Store)?)
+        } else {
+            None
+        };
+        let (wire_end, tar_end) = pipeline::belt();
+        let counters = Arc::clone(&progress);
+        let wire = self.spawn(move || pipeline::wire(blob, source, &counters, wire_end));
+        let tar = self.spawn(move || pipeline::tar(diff, stage, tar_end));
+        let network = async {
+            match network {
+                Some(network) => joined(network.await)?,
+                None => Ok(()),
+            }
+        };
         let (network, wire, tar) = self.told(&progress, async { tokio::join!(network, wire, tar) }).await;
-        let (wire, tar) = sort(network, joined(wire)?, joined(tar)?, start > 0 && !use_stored)?;
+        let (wire, tar) = sort(network, joined(wire)?, joined(tar)?, resumed)?;
         self.commit(wire, tar).await?;
         drop(claim);
         Ok(())
     }
 
-    /// A place among those that fetch from the same registry.
-    async fn place(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
-        let places = self.shared.registry(self.job.client.host_key());
-        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-            return Some(place);
+    /// A place among those that fetch.
+    async fn place(&self) -> Place {
+        let registry = self.shared.places.at(self.job.client.host_key());
+        if let Some(place) = registry.try_place() {
+            return place;
         }
         self.tell(Phase::Waiting);
-        places.acquire_owned().await.ok()
+        registry.place().await
     }
 
     /// Does `work`, and tells the watchers now and then how far it is.
@@ -226,12 +290,14 @@ impl Lead<'_> {
     }
 }
 
-/// Where an attempt begins.
-enum Opened {
-    /// With the blob in the store.
-    Blob(std::fs::File),
-    /// With what has come of it, to be followed by what the network brings.
-    Part(Ingest),
+/// A blob on its way in.
+struct Coming {
+    /// What an earlier attempt has left, to be followed by what the network brings.
+    ingest: Ingest,
+    waiting: mpsc::Receiver<Bytes>,
+    progress: Arc<Progress>,
+    /// The task that brings it. It ends when this is dropped.
+    network: AbortOnDropHandle<Result<(), LayerError>>,
 }
 
 /// How an attempt fails.
@@ -282,7 +348,7 @@ fn joined<T>(result: Result<T, tokio::task::JoinError>) -> Result<T, LayerError>
     result.map_err(|error| LayerError::Task(io::Error::other(error)))
 }
 
-fn record(wire: &Wire, tar: &layer_digest::Verified<layer_digest::DiffId>, applied: Applied) -> LayerRecord {
+fn record(wire: &Wire, tar: &layer_digest::Verified<DiffId>, applied: Applied) -> LayerRecord {
     let foreign = applied.foreign_links.into_iter();
     LayerRecord {
         diff_id: tar.id(),

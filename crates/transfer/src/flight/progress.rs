@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::event::Phase;
 
@@ -22,8 +23,16 @@ impl Progress {
     }
 
     /// Says that the registry will be asked again, or that it has been.
-    pub(super) fn set_retrying(&self, retrying: Option<(u64, String)>) {
+    fn set_retrying(&self, retrying: Option<(u64, String)>) {
         *self.retrying.lock().unwrap_or_else(PoisonError::into_inner) = retrying;
+    }
+
+    /// Waits, and says meanwhile that the registry will be asked again, and why.
+    pub(super) async fn retrying_during(&self, wait: Duration, why: String) {
+        // Rounded up: nobody is told to wait for no time at all.
+        self.set_retrying(Some((wait.as_secs() + 1, why)));
+        tokio::time::sleep(wait).await;
+        self.set_retrying(None);
     }
 
     pub(super) fn phase(&self) -> Phase {

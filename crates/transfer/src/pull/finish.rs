@@ -36,8 +36,10 @@ pub(super) async fn finish(
         }
         let image = ImageId(resolved.top.digest);
         store.touch(image);
+        let outcome = Outcome { reference: name, image, platform: resolved.platform, updated: fetched || !unchanged };
+        shared.pulled(&outcome);
         drop(plan.lease);
-        Ok(Outcome { reference: name, image, platform: resolved.platform, updated: fetched || !unchanged })
+        Ok(outcome)
     });
     task.await.map_err(|error| PullCause::Task(error.into()))?
 }

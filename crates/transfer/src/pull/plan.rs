@@ -1,4 +1,4 @@
-//! What is there, and what is missing.
+//! What is there, and what is missing, now that the layers are known by what they hold.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,21 +31,17 @@ impl LayerPlan {
     }
 }
 
-/// Leases everything that the image consists of, and then looks what is there.
-pub(super) async fn plan(inner: &Arc<Inner>, resolved: &Resolved) -> Result<Plan, PullCause> {
+/// Has the lease cover the layers, too, and then looks what is there.
+pub(super) async fn plan(inner: &Arc<Inner>, resolved: &Resolved, mut lease: Lease) -> Result<Plan, PullCause> {
     let mut seen = HashSet::new();
     let layers = resolved.manifest.layers.iter().zip(&resolved.config.diff_ids);
     let mut layers: Vec<_> = layers
         .filter(|(descriptor, diff)| seen.insert((descriptor.digest, **diff)))
         .map(|(descriptor, diff)| LayerPlan { descriptor: descriptor.clone(), diff: *diff, exists: false })
         .collect();
-    let documents: Vec<_> = resolved.documents.iter().map(|(id, _)| *id).collect();
     let shared = Arc::clone(inner);
     let task = tokio::task::spawn_blocking(move || -> Result<Plan, StoreError> {
-        let mut lease = shared.store.lease();
-        documents.into_iter().for_each(|id| lease.hold_blob(id));
         for layer in &mut layers {
-            lease.hold_blob(layer.blob());
             lease.hold_layer(layer.diff);
             layer.exists = shared.flights.is_stored(&layer.descriptor, layer.diff)?;
         }

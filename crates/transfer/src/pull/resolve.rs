@@ -22,6 +22,18 @@ const MAX_CONFIG: u64 = 8 << 20;
 /// The largest manifest or index that is read back from the store.
 const MAX_MANIFEST: u64 = 4 << 20;
 
+/// What a name stands for, as far as it can be told without the config.
+pub(super) struct Chosen {
+    /// The index or manifest that the registry has under the name.
+    pub(super) top: Descriptor,
+    /// The indexes and manifests on the way, as they were served: the top first.
+    pub(super) documents: Vec<(BlobId, Bytes)>,
+    /// The manifest of the chosen platform.
+    pub(super) manifest: Manifest,
+    /// The platform that an index gives it.
+    pub(super) platform: Option<Platform>,
+}
+
 /// What a name stands for.
 pub(super) struct Resolved {
     /// The index or manifest that the registry has under the name.
@@ -42,18 +54,18 @@ struct Fetched {
     document: Document,
 }
 
-/// Resolves the name of a request. Documents that the store has are not fetched again.
-pub(super) async fn resolve(
+/// Finds the manifest that a request means. Documents that the store has are not fetched again, and nothing is written.
+pub(super) async fn choose(
     inner: &Arc<Inner>,
     client: &RepositoryClient,
     request: &PullRequest,
-) -> Result<Resolved, PullCause> {
+) -> Result<Chosen, PullCause> {
     let resolver = Resolver { inner, client, reference: &request.reference };
-    let wanted = request.platform.clone().unwrap_or_else(Platform::host);
+    let wanted = request.wanted();
     let mut at = resolver.top().await?;
     let top = at.descriptor.clone();
     let mut documents = Vec::new();
-    let mut chosen = None;
+    let mut platform = None;
     let manifest = loop {
         documents.push((BlobId(at.descriptor.digest), at.bytes));
         let index = match at.document {
@@ -65,10 +77,22 @@ pub(super) async fn resolve(
             return Err(PullCause::TooDeep { limit: MAX_DEPTH });
         }
         let entry = index.choose(&wanted).found(&wanted)?.clone();
-        chosen = entry.platform.clone().or(chosen);
+        platform = entry.platform.clone().or(platform);
         at = resolver.child(&entry).await?;
     };
     manifest.check_layers()?;
+    Ok(Chosen { top, documents, manifest, platform: platform.map(Platform::normalize) })
+}
+
+/// Adds the config, which is kept, to what a name stands for.
+pub(super) async fn complete(
+    inner: &Arc<Inner>,
+    client: &RepositoryClient,
+    request: &PullRequest,
+    chosen: Chosen,
+) -> Result<Resolved, PullCause> {
+    let resolver = Resolver { inner, client, reference: &request.reference };
+    let Chosen { top, mut documents, manifest, platform } = chosen;
     let bytes = resolver.config(&manifest.config).await?;
     let config = ImageConfig::parse(&bytes)?;
     manifest.check_config(&config)?;
@@ -79,7 +103,8 @@ pub(super) async fn resolve(
         return Err(PullCause::ForeignSystem { os: found.os });
     }
     // An index knows better than a config, which for arm often lacks the variant.
-    let platform = chosen.map_or(found, Platform::normalize);
+    let platform = platform.unwrap_or(found);
+    let wanted = request.wanted();
     let mut warnings = Vec::new();
     if wanted.rank(&platform).is_none() {
         warnings.push(format!(

@@ -51,9 +51,17 @@ async fn root_the_last_one_leaving_keeps_the_partial_and_the_next_goes_on_from_i
     assert_eq!(setup.count("staging"), 0);
     assert!(setup.store.names().is_empty());
 
+    setup.registry.fault(Target::Blob(digest.clone()), Fault::Throttle { bytes_per_second: 4_000_000 });
     let (events, end) = finish(setup.start(&name)).await;
     end.unwrap();
-    assert!(phases(&events).contains(&Phase::Complete));
+    let phases = phases(&events);
+    assert!(phases.contains(&Phase::Complete));
+    // What was kept counts as done from the first word on.
+    let done: Vec<_> = phases
+        .iter()
+        .filter_map(|phase| if let Phase::Fetching { done, .. } = phase { Some(*done) } else { None })
+        .collect();
+    assert!(!done.is_empty() && done.iter().all(|done| *done >= kept), "{kept} were kept: {done:?}");
     let requests = setup.registry.requests();
     let last = requests.iter().rfind(|request| request.is_blob_get() && request.path.ends_with(&digest)).unwrap();
     assert_eq!(last.range.as_deref(), Some(format!("bytes={kept}-").as_str()));

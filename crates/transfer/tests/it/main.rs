@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod cancel;
+mod early;
 mod faults;
+mod ranges;
 mod resolve;
 mod setup;
 mod sharing;

@@ -10,7 +10,7 @@ use layer_store::{OpenError, Store};
 use layer_testkit::image::{Image, ImageBuilder};
 use layer_testkit::layer::{Compression, Layer, LayerBuilder, noise};
 use layer_testkit::registry::Registry;
-use layer_transfer::{Event, Limits, Outcome, Phase, Pull, PullError, PullRequest, Transfer};
+use layer_transfer::{Event, Limits, Outcome, Patience, Phase, Preview, Pull, PullError, PullRequest, Transfer};
 
 /// What a test pulls with. The store goes with it.
 pub(crate) struct Setup {
@@ -40,9 +40,13 @@ impl Setup {
     }
 
     pub(crate) fn with(options: Options) -> Self {
+        Self::limited(options, Limits::default())
+    }
+
+    pub(crate) fn limited(options: Options, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(folder.path()).unwrap());
-        let transfer = Transfer::new(Arc::clone(&store), Client::new(options).unwrap(), Limits::default());
+        let transfer = Transfer::new(Arc::clone(&store), Client::new(options).unwrap(), limits);
         Self { registry: Registry::start().unwrap(), store, transfer, folder }
     }
 
@@ -68,11 +72,11 @@ impl Setup {
     }
 
     pub(crate) fn start_for(&self, name: &str, platform: Option<&str>) -> Pull {
-        self.transfer.pull(PullRequest {
-            reference: Reference::parse(name).unwrap().or_latest(),
-            platform: platform.map(|text| text.parse::<Platform>().unwrap()),
-            credentials: None,
-        })
+        self.transfer.pull(request(name, platform))
+    }
+
+    pub(crate) async fn preview(&self, name: &str) -> Result<Preview, PullError> {
+        self.transfer.preview(&request(name, None)).await
     }
 
     pub(crate) async fn pull(&self, name: &str) -> Result<Outcome, Arc<PullError>> {
@@ -88,6 +92,15 @@ impl Setup {
     pub(crate) fn assert_clean(&self) {
         assert_eq!(self.count("staging"), 0, "staged layers are left");
         assert_eq!(self.count("ingest"), 0, "partial blobs are left");
+    }
+}
+
+fn request(name: &str, platform: Option<&str>) -> PullRequest {
+    PullRequest {
+        reference: Reference::parse(name).unwrap().or_latest(),
+        platform: platform.map(|text| text.parse::<Platform>().unwrap()),
+        credentials: None,
+        patience: Patience::default(),
     }
 }
 

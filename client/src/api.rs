@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
-use http::{Method, Response};
+use http::{HeaderValue, Method, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use layer_proto::{
-    Event, HistoryItem, ImageSummary, LineReader, Mount, MountRequest, Preview, ProgressLine, Removed, mount, preview,
+    AuthAnswer, AuthConfig, Event, HistoryItem, ImageSummary, LineReader, Mount, MountRequest, Preview, ProgressLine,
+    Removed, auth, mount, preview,
 };
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -32,6 +35,19 @@ pub(crate) struct PullWishes {
     pub(crate) retries: Option<u32>,
     /// How many seconds it may be silent.
     pub(crate) stall_timeout: Option<u32>,
+    /// The login that is lent to the daemon for it.
+    pub(crate) login: Option<AuthConfig>,
+}
+
+impl PullWishes {
+    /// The header that lends the login.
+    fn lent(&self) -> Result<Option<HeaderValue>, Error> {
+        let Some(login) = &self.login else { return Ok(None) };
+        let json = serde_json::to_vec(login).map_err(|source| Error::Unreadable { source })?;
+        let mut header = HeaderValue::try_from(URL_SAFE.encode(json)).expect("base64 has only characters of headers");
+        header.set_sensitive(true);
+        Ok(Some(header))
+    }
 }
 
 impl Api {
@@ -89,13 +105,26 @@ impl Api {
 
     /// What a pull as `wishes` say would do.
     pub(crate) async fn preview(&self, image: &str, wishes: &PullWishes) -> Result<Preview, Error> {
-        self.get(&Target::pull(&[preview::PATH], image, wishes).text).await
+        let target = Target::pull(&[preview::PATH], image, wishes);
+        read(&self.connection.ask_with(Method::GET, &target.text, None, wishes.lent()?).await?)
     }
 
     /// Begins a pull as `wishes` say.
     pub(crate) async fn pull(&self, image: &str, wishes: &PullWishes) -> Result<PullStream, Error> {
         let target = Target::pull(&[VERSION_PREFIX, "/images/create"], image, wishes);
-        Ok(Lines::new(self.connection.send(Method::POST, &target.text, None).await?))
+        Ok(Lines::new(self.connection.send_with(Method::POST, &target.text, None, wishes.lent()?).await?))
+    }
+
+    /// Finds out whether there is a daemon.
+    pub(crate) async fn ping(&self) -> Result<(), Error> {
+        self.connection.ask(Method::GET, "/_ping", None).await.map(|_words| ())
+    }
+
+    /// Has a login tried out at its registry.
+    pub(crate) async fn log_in(&self, login: &AuthConfig) -> Result<AuthAnswer, Error> {
+        let json = serde_json::to_vec(login).map_err(|source| Error::Unreadable { source })?;
+        let target = Target::new(&[VERSION_PREFIX, auth::PATH]);
+        read(&self.connection.ask(Method::POST, &target.text, Some(json)).await?)
     }
 
     /// Mounts an image.

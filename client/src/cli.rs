@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::credentials::Registry;
 use crate::host::Host;
 
 /// The end of every help.
@@ -44,6 +45,10 @@ pub(crate) enum Command {
     Umount(UmountArgs),
     /// List the images that are mounted
     Mounts(MountsArgs),
+    /// Log in at a registry, and keep the login for pulls
+    Login(LoginArgs),
+    /// Forget the login at a registry
+    Logout(LogoutArgs),
     /// Follow what happens to images
     Events(EventsArgs),
     /// Show the versions of client and daemon
@@ -246,6 +251,38 @@ pub(crate) struct MountsArgs {
     pub(crate) format: Format,
 }
 
+/// `layer login`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The login is proven before it is kept: with the credential helper that docker's config.json names for the registry, or else in that file. \
+Where a registry gives a token to be kept in place of the password, that is kept.
+
+There is no option for the password itself: other users of the machine see the arguments of programs.
+
+Examples:
+  layer login
+  layer login ghcr.io --username bob
+  layer login registry.lab:5000 --username ci --password-stdin < token")]
+pub(crate) struct LoginArgs {
+    /// The registry, `host` or `host:port` [default: Docker Hub]
+    #[arg(value_name = "REGISTRY")]
+    pub(crate) registry: Option<Registry>,
+    /// The user; asked for when it is left out
+    #[arg(short, long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) username: Option<String>,
+    /// Take the password, or a token in its place, from standard input
+    #[arg(long, requires = "username")]
+    pub(crate) password_stdin: bool,
+}
+
+/// `layer logout`.
+#[derive(Debug, Args)]
+pub(crate) struct LogoutArgs {
+    /// The registry [default: Docker Hub]
+    #[arg(value_name = "REGISTRY")]
+    pub(crate) registry: Option<Registry>,
+}
+
 /// `layer events`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -334,6 +371,10 @@ mod tests {
             "layer -H tcp://x images",
             "layer tag a",
             "layer mount",
+            "layer login -p secret",
+            "layer login /r.example",
+            "layer logout https://",
+            "layer login --password-stdin",
         ] {
             assert!(Cli::try_parse_from(words.split(' ')).is_err(), "{words}");
         }

@@ -5,6 +5,8 @@ mod events;
 mod history;
 mod images;
 mod inspect;
+mod login;
+mod logins;
 mod mount;
 mod preview;
 mod pull;
@@ -97,6 +99,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Mount(args) => mount::run(&api, args).await,
         Command::Umount(args) => mount::unmount(&api, args).await,
         Command::Mounts(args) => mount::list(&api, args).await,
+        Command::Login(args) => login::run(&api, args).await,
+        Command::Logout(args) => login::logout(args).await,
         Command::Events(args) => events::run(&api, args).await,
         Command::Version(args) => about::version(&api, &host, args).await,
         Command::Info(args) => about::info(&api, args).await,

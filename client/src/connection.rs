@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use hyperlocal::UnixConnector;
-use layer_proto::ErrorBody;
+use layer_proto::{ErrorBody, auth};
 
 use crate::error::{Error, Unreachable};
 
@@ -51,6 +51,17 @@ impl Connection {
         target: &str,
         json: Option<Vec<u8>>,
     ) -> Result<Response<Incoming>, Error> {
+        self.send_with(method, target, json, None).await
+    }
+
+    /// As [`send`](Self::send); lends the daemon a login for this request, in the form of its header.
+    pub(crate) async fn send_with(
+        &self,
+        method: Method,
+        target: &str,
+        json: Option<Vec<u8>>,
+        login: Option<HeaderValue>,
+    ) -> Result<Response<Incoming>, Error> {
         let length = target.len() + 2 * self.socket.as_os_str().len();
         if length > MAX_TARGET {
             return Err(Error::TooLong { length });
@@ -60,10 +71,13 @@ impl Connection {
         *request.method_mut() = method;
         *request.uri_mut() = hyperlocal::Uri::new(&self.socket, target).into();
         let headers = request.headers_mut();
-        headers.insert(HOST, http::HeaderValue::from_static("layerd"));
-        headers.insert(USER_AGENT, http::HeaderValue::from_static(concat!("layer/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(HOST, HeaderValue::from_static("layerd"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("layer/", env!("CARGO_PKG_VERSION"))));
         if has_body {
-            headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if let Some(login) = login {
+            headers.insert(auth::HEADER, login);
         }
         let answer = self.client.request(request).await.map_err(|error| self.no_answer(error))?;
         if answer.status().is_client_error() || answer.status().is_server_error() {
@@ -74,7 +88,18 @@ impl Connection {
 
     /// Sends a request and reads the whole answer.
     pub(crate) async fn ask(&self, method: Method, target: &str, json: Option<Vec<u8>>) -> Result<Bytes, Error> {
-        let answer = self.send(method, target, json).await?;
+        self.ask_with(method, target, json, None).await
+    }
+
+    /// As [`ask`](Self::ask); lends the daemon a login as [`send_with`](Self::send_with) does.
+    pub(crate) async fn ask_with(
+        &self,
+        method: Method,
+        target: &str,
+        json: Option<Vec<u8>>,
+        login: Option<HeaderValue>,
+    ) -> Result<Bytes, Error> {
+        let answer = self.send_with(method, target, json, login).await?;
         whole(answer.into_body(), MAX_ANSWER).await
     }
 
@@ -137,7 +162,7 @@ async fn refusal(answer: Response<Incoming>) -> Error {
         "" => format!("the daemon answered {status} and nothing else"),
         message => message.to_owned(),
     };
-    Error::Refused { message, hint: body.hint }
+    Error::Refused { message, hint: body.hint, login: body.login }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use layer_proto::progress::BadLine;
 
+use crate::credentials::{CredentialsError, Registry};
 use crate::render::output;
 use crate::render::text::clean;
 
@@ -18,7 +19,12 @@ pub(crate) enum Error {
     Unreachable { socket: String, reason: Unreachable },
     /// The daemon says no, in its own words.
     #[error("{message}")]
-    Refused { message: String, hint: Option<String> },
+    Refused {
+        message: String,
+        hint: Option<String>,
+        /// The registry at which a login may help.
+        login: Option<String>,
+    },
     /// The connection broke.
     #[error("the connection to the daemon broke before it had answered")]
     Broken {
@@ -53,6 +59,18 @@ pub(crate) enum Error {
         #[source]
         source: io::Error,
     },
+    /// A login can't be found, kept or forgotten.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// A question was to be asked, and nobody is there.
+    #[error("standard input or standard error is no terminal to ask for a login on")]
+    NoTerminal,
+    /// Whoever was asked for a login gave none.
+    #[error("no login was given")]
+    NothingTyped,
+    /// The answer to a question can't be read.
+    #[error("read a login")]
+    Ask(#[source] io::Error),
     /// Standard output was closed by its reader, who has seen enough.
     #[error("standard output was closed")]
     ReaderGone,
@@ -160,14 +178,27 @@ impl Error {
                 Some("see the daemon's log (`journalctl -u layerd`), then run it again: finished layers and partial downloads are kept".into())
             }
             Self::During { source, .. } => source.hint(),
+            Self::Credentials(error) => error.hint().map(|hint| clean(&hint).into_owned()),
+            Self::NoTerminal => Some("give the user by `--username` and the password on standard input, with `--password-stdin`".into()),
             Self::Unreadable { .. } | Self::BadLine(_) => Some("is it layerd that listens there? `layer version` says who answers".into()),
             Self::TooLarge { .. }
             | Self::TooLong { .. }
             | Self::NotText { .. }
             | Self::Folder { .. }
+            | Self::NothingTyped
+            | Self::Ask(_)
             | Self::ReaderGone
             | Self::Output(_)
             | Self::Start(_) => None,
+        }
+    }
+
+    /// The registry at which a login may help.
+    pub(crate) fn wants_login(&self) -> Option<Registry> {
+        match self {
+            Self::Refused { login: Some(registry), .. } => Some(Registry::named(registry)),
+            Self::During { source, .. } => source.wants_login(),
+            _ => None,
         }
     }
 
@@ -188,7 +219,7 @@ mod tests {
     use super::*;
 
     fn refused(message: &str) -> Error {
-        Error::Refused { message: message.into(), hint: None }
+        Error::Refused { message: message.into(), hint: None, login: None }
     }
 
     #[test]

@@ -51,6 +51,10 @@ impl From<&Error> for Exit {
             | Error::TooLong { .. }
             | Error::NotText { .. }
             | Error::Folder { .. }
+            | Error::Credentials(_)
+            | Error::NoTerminal
+            | Error::NothingTyped
+            | Error::Ask(_)
             | Error::Output(_)
             | Error::Start(_) => Self::Failed,
         }

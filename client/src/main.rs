@@ -1,7 +1,7 @@
 //! `layer`, the command line of `layerd`.
 //!
 //! The client is thin: it reads its arguments, sends requests over a Unix socket and shows the answers. It knows the wire contract and nothing
-//! else: names, platforms and images mean what the daemon says they mean. It never writes to the store and keeps nothing between two runs.
+//! else: names, platforms and images mean what the daemon says they mean. It never writes to the store, and keeps nothing between two runs but logins.
 //!
 //! What a program would read goes to standard output, what a person would read goes to standard error, and the exit status says how it ended.
 
@@ -9,11 +9,13 @@ mod api;
 mod cli;
 mod commands;
 mod connection;
+mod credentials;
 mod error;
 mod exit;
 mod host;
 mod name;
 mod render;
+mod terminal;
 
 use std::process::ExitCode;
 

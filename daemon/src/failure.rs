@@ -43,6 +43,12 @@ impl Failure {
     pub(crate) fn with_hint(self, hint: Option<String>) -> Self {
         Self { body: self.body.with_hint(hint), ..self }
     }
+
+    /// Names the registry at which a login may help.
+    #[must_use]
+    pub(crate) fn with_login(self, registry: Option<String>) -> Self {
+        Self { body: self.body.with_login(registry), ..self }
+    }
 }
 
 impl IntoResponse for Failure {

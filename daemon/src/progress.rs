@@ -5,6 +5,7 @@ use layer_engine::{Event, Phase};
 use layer_proto::{LayerStatus, ProgressLine, Pulled};
 
 use crate::failure::chain;
+use crate::status;
 
 /// How much of a registry's reason fits on a line that is drawn over again.
 const MAX_REASON: usize = 160;
@@ -35,7 +36,9 @@ fn told(event: &Event) -> Vec<ProgressLine> {
             ProgressLine::done(&outcome.reference.familiar(), outcome.updated),
             ProgressLine::pulled(&Pulled { id: outcome.image.to_string(), reference: outcome.reference.to_string() }),
         ],
-        Event::Failed(error) => vec![ProgressLine::error(chain(&**error), error.hint())],
+        Event::Failed(error) => {
+            vec![ProgressLine::error(chain(&**error), error.hint()).with_login(status::login_wanted(error))]
+        }
     }
 }
 

@@ -6,27 +6,14 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
 use layer_engine::{Credentials, Secret};
-use serde::Deserialize;
-
-/// The header's name.
-const HEADER: &str = "X-Registry-Auth";
+use layer_proto::AuthConfig;
+use layer_proto::auth::HEADER;
 
 /// Clients disagree about the padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-
-/// The header's content. It holds secrets: no `Debug`.
-#[derive(Deserialize)]
-struct Login {
-    username: Option<String>,
-    password: Option<String>,
-    #[serde(alias = "identityToken")]
-    identitytoken: Option<String>,
-    #[serde(alias = "registryToken")]
-    registrytoken: Option<String>,
-}
 
 /// The login that a request brings. What can't be read is passed over, as docker does: the registry has the last word.
 pub(crate) fn credentials(headers: &HeaderMap) -> Option<Credentials> {
@@ -47,13 +34,18 @@ fn read(header: &[u8]) -> Option<Credentials> {
             other => *other,
         })
         .collect();
-    let login: Login = serde_json::from_slice(&BASE64.decode(text.trim_ascii()).ok()?).ok()?;
-    Some(Credentials {
-        username: login.username.unwrap_or_default(),
-        password: Secret::new(login.password.unwrap_or_default()),
-        identity_token: login.identitytoken.map(Secret::new),
-        registry_token: login.registrytoken.map(Secret::new),
-    })
+    serde_json::from_slice(&BASE64.decode(text.trim_ascii()).ok()?).ok().map(from_wire)
+}
+
+/// The engine's form of a login.
+pub(crate) fn from_wire(login: AuthConfig) -> Credentials {
+    let token = |token: &layer_proto::Secret| (!token.is_empty()).then(|| Secret::new(token.expose()));
+    Credentials {
+        username: login.username,
+        password: Secret::new(login.password.expose()),
+        identity_token: token(&login.identitytoken),
+        registry_token: token(&login.registrytoken),
+    }
 }
 
 #[cfg(test)]

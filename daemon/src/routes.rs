@@ -3,6 +3,7 @@
 //! Paths are docker's, with its quirk that a path is looked up together with its method: `GET /images/json` is the list, and
 //! `DELETE /images/json` removes an image called `json`.
 
+mod auth;
 mod containers;
 mod elsewhere;
 mod events;
@@ -23,7 +24,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, any, delete, get, head, post};
 use hyper::body::Incoming;
 use layer_engine::Engine;
-use layer_proto::{mount, preview as preview_path};
+use layer_proto::{auth as auth_path, mount, preview as preview_path};
 use tower::util::MapRequest;
 
 use crate::envelope;
@@ -48,6 +49,7 @@ pub(crate) fn service(engine: Engine) -> Service {
         .route("/_ping", head(ping::head).get(ping::get))
         .route("/version", get(version::show))
         .route("/info", get(info::show))
+        .route(auth_path::PATH, post(auth::log_in))
         .route("/events", get(events::follow))
         .route("/images/json", or_named(get(images::list)))
         .route("/images/create", or_named(post(pull::create)))

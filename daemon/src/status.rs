@@ -6,7 +6,7 @@ use http::StatusCode;
 use layer_engine::{EngineError, Kind, PullError};
 use layer_oci::{DocumentError, ParsePlatformError};
 use layer_reference::ParseReferenceError;
-use layer_transfer::PullCause;
+use layer_transfer::{LayerError, PullCause};
 
 use crate::failure::{Failure, chain};
 
@@ -54,10 +54,10 @@ impl From<ParsePlatformError> for Failure {
 
 /// A pull that failed before there was anything to tell. The pull has logged it itself.
 pub(crate) fn of_pull(error: &PullError) -> Failure {
-    let failure = Failure::new(of(error.kind()), chain(error)).with_hint(error.hint());
+    let failure = Failure::new(of(error.kind()), chain(error)).with_hint(error.hint()).with_login(login_wanted(error));
     let with_words = |status, words: String| {
-        let hint = failure.body.hint.clone();
-        Failure::new(status, words).with_hint(hint)
+        let (hint, login) = (failure.body.hint.clone(), failure.body.login.clone());
+        Failure::new(status, words).with_hint(hint).with_login(login)
     };
     let reference = &error.reference;
     let denied = || {
@@ -84,6 +84,26 @@ pub(crate) fn of_pull(error: &PullError) -> Failure {
         }
         _ => failure,
     }
+}
+
+/// The registry at which a login may help, as images are named by it. `None` where the pull failed for another reason, and where the registry
+/// knows very well who asks, and says no.
+pub(crate) fn login_wanted(error: &PullError) -> Option<String> {
+    let cause = match &*error.cause {
+        PullCause::Registry(cause) => cause,
+        PullCause::Layer { source, .. } => match &**source {
+            LayerError::Fetch { source, .. } => source,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let is_stranger = cause.refusal().is_none_or(|refusal| refusal.user.is_none());
+    let may_help = match error.kind() {
+        Kind::Unauthorized => true,
+        Kind::Denied => is_stranger,
+        _ => false,
+    };
+    may_help.then(|| error.reference.repository().domain().to_owned())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! This crate opens no sockets, knows no routes' logic and no type of the engine. Everything in it is data.
 
 mod api;
+pub mod auth;
 mod descriptor;
 mod error;
 mod event;
@@ -23,6 +24,7 @@ mod tolerant;
 mod version;
 
 pub use api::{ApiVersion, ParseApiVersionError, ZERO_TIME};
+pub use auth::{AuthAnswer, AuthConfig, Secret};
 pub use descriptor::{Descriptor, Platform};
 pub use error::ErrorBody;
 pub use event::{Actor, Event};

@@ -3,18 +3,23 @@
 use layer_proto::Preview;
 
 use super::go_on;
+use super::logins::Logins;
 use crate::api::{Api, PullWishes};
 use crate::cli::PullArgs;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::render::progress::Screen;
 use crate::render::text::clean;
 use crate::render::{output, size, text::short_id};
 
 /// Tells for each name what a pull would do.
 pub(super) async fn run(api: &Api, args: PullArgs) -> Result<Exit, Error> {
     let mut exit = Exit::Done;
-    let wishes = PullWishes { platform: args.platform, retries: args.retries, stall_timeout: args.stall_timeout };
+    let logins = Logins::new(Screen::new(args.quiet));
+    let (retries, stall_timeout) = (args.retries, args.stall_timeout);
     for name in &args.names {
+        let login = logins.find(name).await;
+        let wishes = PullWishes { platform: args.platform.clone(), retries, stall_timeout, login };
         match api.preview(name, &wishes).await {
             Ok(preview) if args.quiet && !preview.is_news => {}
             Ok(preview) if args.quiet => output::outcome(&clean(&preview.reference))?,

@@ -1,15 +1,21 @@
 //! `layer pull`.
 
+use std::collections::VecDeque;
+
 use layer_proto::ImageInspect;
 use layer_proto::progress::{BadLine, DIGEST, DOWNLOADED, UP_TO_DATE};
 use tokio::task::JoinSet;
 
+use super::login;
+use super::logins::Logins;
 use crate::api::{Api, PullWishes};
 use crate::cli::PullArgs;
+use crate::credentials::Registry;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::render::progress::{Layers, Screen};
 use crate::render::text::clean;
+use crate::terminal;
 
 /// How many images are asked for at once. The daemon bounds the downloads itself; more would only crowd the screen.
 const AT_ONCE: usize = 4;
@@ -28,35 +34,66 @@ struct Outcome {
 }
 
 /// Pulls all images. Results are printed in the order of the names, errors as they happen.
+///
+/// What a registry refuses for lack of a login waits until all else has ended. Then whoever sits at the terminal is asked for one, once for each
+/// registry, and the rest is pulled with it.
 pub(super) async fn run(api: &Api, args: PullArgs) -> Result<Exit, Error> {
     let screen = Screen::new(args.quiet);
-    let wishes = PullWishes { platform: args.platform, retries: args.retries, stall_timeout: args.stall_timeout };
+    let wishes =
+        PullWishes { platform: args.platform, retries: args.retries, stall_timeout: args.stall_timeout, login: None };
     let several = args.names.len() > 1;
+    let may_ask = !args.quiet && terminal::is_there();
     let mut exit = Exit::Done;
+    let mut logins = Logins::new(screen.clone());
     let mut running = JoinSet::new();
-    let mut waiting = args.names.into_iter().enumerate();
+    let mut refused: Vec<Refused> = Vec::new();
     // What has ended but not been printed, since one in front of it has not ended.
-    let mut ended: Vec<Option<Option<Outcome>>> = (0..waiting.len()).map(|_| None).collect();
+    let mut ended: Vec<Option<Option<Outcome>>> = args.names.iter().map(|_| None).collect();
+    let mut waiting: VecDeque<_> = args.names.into_iter().enumerate().collect();
     let mut printed = 0;
     loop {
-        for (number, name) in waiting.by_ref().take(AT_ONCE - running.len()) {
+        while running.len() < AT_ONCE
+            && let Some((number, name)) = waiting.pop_front()
+        {
             let label = if several { format!("{name}: ") } else { String::new() };
             let layers = screen.layers(&label);
-            let (api, wishes, quiet) = (api.clone(), wishes.clone(), args.quiet);
+            let (api, quiet, logins) = (api.clone(), args.quiet, logins.clone());
+            let mut wishes = wishes.clone();
             running.spawn(async move {
+                wishes.login = logins.find(&name).await;
                 let outcome = one(&api, &name, &wishes, layers, quiet).await;
-                (number, outcome.map_err(|error| error.during("pull", name)))
+                (number, outcome.map_err(|error| error.during("pull", &*name)), name)
             });
         }
         match running.join_next().await {
-            None => return Ok(exit),
-            Some(Ok((number, Ok(outcome)))) => ended[number] = Some(Some(outcome)),
-            Some(Ok((_, Err(error @ Error::Unreachable { .. })))) => return Err(error),
-            Some(Ok((number, Err(error)))) => {
-                screen.report(&error);
-                exit = Exit::Failed;
-                ended[number] = Some(None);
+            None if refused.is_empty() => return Ok(exit),
+            None => {
+                let registry = refused[0].registry.clone();
+                let login = login::offer(api, &registry).await?;
+                for one in refused.extract_if(.., |one| one.registry == registry) {
+                    if login.is_some() {
+                        waiting.push_back((one.number, one.name));
+                    } else {
+                        screen.report(&one.error);
+                        exit = Exit::Failed;
+                        ended[one.number] = Some(None);
+                    }
+                }
+                logins.given.insert(registry, login);
             }
+            Some(Ok((number, Ok(outcome), _))) => ended[number] = Some(Some(outcome)),
+            Some(Ok((_, Err(error @ Error::Unreachable { .. }), _))) => return Err(error),
+            Some(Ok((number, Err(error), name))) => match error.wants_login() {
+                // Who was asked once has said what there is to say.
+                Some(registry) if may_ask && !logins.given.contains_key(&registry) => {
+                    refused.push(Refused { number, name, registry, error });
+                }
+                _ => {
+                    screen.report(&error);
+                    exit = Exit::Failed;
+                    ended[number] = Some(None);
+                }
+            },
             // It panicked, and the panic has told what it had to tell. Nothing behind it could be printed in order.
             Some(Err(_)) => return Ok(Exit::Failed),
         }
@@ -67,6 +104,14 @@ pub(super) async fn run(api: &Api, args: PullArgs) -> Result<Exit, Error> {
             }
         }
     }
+}
+
+/// A pull that may go on with a login.
+struct Refused {
+    number: usize,
+    name: String,
+    registry: Registry,
+    error: Error,
 }
 
 /// Pulls one image, with its layers on the screen until it has ended.
@@ -88,7 +133,7 @@ async fn one(api: &Api, name: &str, wishes: &PullWishes, mut layers: Layers, qui
             Err(error) => return Err(error),
         };
         if let Some(failure) = line.failure() {
-            return Err(Error::Refused { message: failure.message, hint: failure.hint });
+            return Err(Error::Refused { message: failure.message, hint: failure.hint, login: failure.login });
         }
         if let Some(pulled) = line.as_pulled() {
             outcome.id = pulled.id;

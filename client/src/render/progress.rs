@@ -59,6 +59,11 @@ impl Screen {
         self.without_bars(|| output::outcome(text))
     }
 
+    /// Tells what is odd and no failure, above the bars.
+    pub(crate) fn warn(&self, text: &str) {
+        self.without_bars(|| output::talk(&format!("warning: {text}")));
+    }
+
     /// Tells an error, above the bars.
     pub(crate) fn report(&self, error: &Error) {
         self.without_bars(|| error.report());

@@ -5,6 +5,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use layer_proto::ProgressLine;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -16,6 +18,8 @@ pub(crate) struct Request {
     pub(crate) line: String,
     /// The body.
     pub(crate) body: String,
+    /// The login that it lends, in JSON.
+    pub(crate) login: Option<String>,
 }
 
 /// The way back to the client.
@@ -105,8 +109,13 @@ fn read(reader: &mut BufReader<UnixStream>) -> Option<Request> {
     let length = lines.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body).ok()?;
+    let login = lines.iter().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        let bytes = name.eq_ignore_ascii_case("X-Registry-Auth").then(|| URL_SAFE.decode(value))?;
+        Some(String::from_utf8(bytes.expect("base64")).expect("UTF-8"))
+    });
     let line = lines.first()?.strip_suffix(" HTTP/1.1")?.to_owned();
-    Some(Request { line, body: String::from_utf8(body).ok()? })
+    Some(Request { line, body: String::from_utf8(body).ok()?, login })
 }
 
 impl Reply {

@@ -1,8 +1,11 @@
 //! The client from outside: the binary against a daemon that says what each test wants it to say.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't be set up fails")]
+
 mod about;
 mod daemon;
 mod images;
+mod login;
 mod mounts;
 mod pull;
 mod terminal;
@@ -32,6 +35,11 @@ fn layer<I: AsRef<OsStr>>(daemon: &Daemon, args: impl IntoIterator<Item = I>) ->
 fn bare() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_layer"));
     command.env_remove("LAYERD_HOST").stdin(Stdio::null());
+    // Nobody's logins are there, unless a test puts some.
+    for name in ["HOME", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"] {
+        command.env(name, "/nonexistent");
+    }
+    command.env_remove("REGISTRY_AUTH_FILE");
     command
 }
 

@@ -31,7 +31,7 @@ pub struct Engine {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) store: Arc<Store>,
-    client: Client,
+    pub(crate) client: Client,
     transfer: Transfer,
     pub(crate) mounts: Mounts,
     pub(crate) journal: Arc<Journal>,

@@ -7,6 +7,7 @@ use layer_mount::MountError;
 use layer_mount::stack::StackError;
 use layer_oci::Platform;
 use layer_reference::ParseReferenceError;
+use layer_registry::RegistryError;
 use layer_store::StoreError;
 pub use layer_transfer::Kind;
 
@@ -125,6 +126,9 @@ pub enum EngineError {
         #[source]
         source: io::Error,
     },
+    /// A registry doesn't accept a login, or can't be asked.
+    #[error(transparent)]
+    Login(RegistryError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -139,6 +143,9 @@ impl EngineError {
         match self {
             Self::Name(_) | Self::TagWithDigest | Self::BadTarget { .. } | Self::Ambiguous { .. } => Kind::Invalid,
             Self::NoSuchImage { .. } | Self::NoPlatform { .. } | Self::NotMounted { .. } => Kind::NotFound,
+            // Nobody was asked: the name of the registry is none.
+            Self::Login(RegistryError::BadRequest { .. }) => Kind::Invalid,
+            Self::Login(error) => Kind::from(error),
             Self::ManyNames { .. } | Self::Mounted { .. } => Kind::Conflict,
             Self::Mount { source: MountError::Busy { .. }, .. } => Kind::Conflict,
             Self::Stack { source: StackError::DanglingLink { .. }, .. } => Kind::Corrupt,
@@ -159,6 +166,7 @@ impl EngineError {
             Self::Store(StoreError::Damaged(_) | StoreError::NoLayer(_) | StoreError::NoBlob(_)) => {
                 Some("pull the image again: what is missing or damaged is fetched anew".to_owned())
             }
+            Self::Login(error) => error.hint(),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ mod engine;
 mod error;
 mod events;
 mod images;
+mod login;
 mod lookup;
 mod mounts;
 mod names;
@@ -16,7 +17,7 @@ pub use error::{EngineError, Kind, OpenError};
 pub use events::{Action, EventReader, ImageEvent};
 pub use images::{HistoryItem, ImageDetail, ImageSummary};
 pub use layer_registry::{
-    Credentials, InsecureHost, MirrorUrl, Options as RegistryOptions, ParseInsecureHostError, ParseMirrorError,
+    Credentials, InsecureHost, Login, MirrorUrl, Options as RegistryOptions, ParseInsecureHostError, ParseMirrorError,
     ParseProxyError, Proxies, ProxyUrl, Secret, SetupError,
 };
 pub use layer_transfer::{

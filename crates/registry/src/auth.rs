@@ -16,6 +16,7 @@ pub(crate) use challenge::{Challenge, challenges};
 pub use credentials::{Credentials, Secret};
 pub(crate) use grant::{Grants, Slot};
 pub use realm::RealmError;
+pub(crate) use token::log_in;
 
 use crate::context::Context;
 use crate::error::RegistryError;
@@ -31,6 +32,7 @@ pub(crate) struct Applicant<'a> {
     pub(crate) context: &'a Context,
     /// The address of the registry's API.
     pub(crate) registry: &'a Url,
+    /// What access is asked for; empty for a login, which asks for none in particular.
     pub(crate) scope: &'a str,
     pub(crate) credentials: &'a Credentials,
 }
@@ -60,7 +62,7 @@ fn bearer_header(token: &str) -> Option<HeaderValue> {
 /// The header that shows a name and a password.
 ///
 /// Spec: RFC 7617.
-fn basic_header(username: &str, password: &str) -> HeaderValue {
+pub(crate) fn basic_header(username: &str, password: &str) -> HeaderValue {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}"));
     let mut header = HeaderValue::try_from(format!("Basic {text}")).expect("base64 has only characters of headers");

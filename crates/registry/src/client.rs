@@ -81,13 +81,13 @@ impl Default for Options {
 /// Clones share all of it.
 #[derive(Clone, Debug)]
 pub struct Client {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    patience: Patience,
-    retry: RetryPolicy,
+pub(crate) struct Shared {
+    pub(crate) patience: Patience,
+    pub(crate) retry: RetryPolicy,
     setup: RwLock<Arc<Setup>>,
     grants: Grants,
 }
@@ -163,6 +163,22 @@ impl Client {
 impl Shared {
     fn setup(&self) -> Arc<Setup> {
         Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Those who can be asked for what the registry `domain` has, mirrors first.
+    fn endpoints(&self, domain: &str, context: &Context) -> Result<Endpoints, RegistryError> {
+        let setup = self.setup();
+        setup.host(domain).endpoints(&setup.options, &setup.pools).map_err(|nobody| match nobody {
+            NobodyToAsk::Name(error) => error,
+            NobodyToAsk::Config(source) => RegistryError::Settings { context: Box::new(context.clone()), source },
+        })
+    }
+
+    /// The registry `domain` itself, which alone gets to see a login.
+    pub(crate) fn registry(&self, domain: &str, context: &Context) -> Result<Arc<Endpoint>, RegistryError> {
+        let nobody = || RegistryError::NobodyToAsk { context: Box::new(context.clone()) };
+        let endpoints = self.endpoints(domain, context)?;
+        endpoints.iter().rev().find(|endpoint| endpoint.is_trusted).cloned().ok_or_else(nobody)
     }
 }
 
@@ -275,12 +291,7 @@ impl RepositoryClient {
 
     /// Those who can be asked, mirrors first.
     fn endpoints(&self, context: &Context) -> Result<Endpoints, RegistryError> {
-        let setup = self.shared.setup();
-        let host = setup.host(&self.reader.domain);
-        host.endpoints(&setup.options, &setup.pools).map_err(|nobody| match nobody {
-            NobodyToAsk::Name(error) => error,
-            NobodyToAsk::Config(source) => RegistryError::Settings { context: Box::new(context.clone()), source },
-        })
+        self.shared.endpoints(&self.reader.domain, context)
     }
 
     fn slot(&self, endpoint: &Endpoint) -> Arc<Slot> {

@@ -74,6 +74,8 @@ pub enum Asked {
         /// The repository's path.
         repository: String,
     },
+    /// The root of the API, which answers those alone whose login is good.
+    Root,
     /// The right to read.
     Token {
         /// The repository's path.
@@ -99,7 +101,7 @@ impl Asked {
                 Capabilities { pull: method != Method::HEAD, resolve: true }
             }
             Self::Tags { .. } => Capabilities { pull: false, resolve: true },
-            Self::Manifest { at: ManifestAt::Digest(_), .. } | Self::Blob { .. } | Self::Token { .. } => {
+            Self::Manifest { at: ManifestAt::Digest(_), .. } | Self::Blob { .. } | Self::Root | Self::Token { .. } => {
                 Capabilities { pull: true, resolve: false }
             }
         }
@@ -136,6 +138,7 @@ impl fmt::Display for Asked {
             },
             Self::Blob { repository, digest } => write!(f, "blob `{digest}` of `{repository}`"),
             Self::Tags { repository } => write!(f, "the tags of `{repository}`"),
+            Self::Root => f.write_str("`/v2/`"),
             Self::Token { repository } => write!(f, "a token to read `{repository}`"),
         }
     }

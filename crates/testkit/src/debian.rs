@@ -2,6 +2,7 @@
 //!
 //! It listens on a free port of 127.0.0.1, keeps everything in a folder of its own and ends with the value that holds it.
 
+mod htpasswd;
 mod push;
 
 use std::fs::{self, File};
@@ -11,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+pub use htpasswd::Htpasswd;
 pub use push::push;
 
 use crate::image::Image;

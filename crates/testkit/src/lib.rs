@@ -13,6 +13,7 @@ pub mod link;
 pub mod proxy;
 pub mod registry;
 pub mod tls;
+pub mod token_server;
 pub mod tree;
 mod watched;
 

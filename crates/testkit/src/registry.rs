@@ -10,7 +10,7 @@ mod fault;
 mod gate;
 mod holdings;
 mod log;
-mod wire;
+pub(crate) mod wire;
 
 use std::collections::HashMap;
 use std::io::{self, BufReader};

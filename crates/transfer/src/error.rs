@@ -251,6 +251,12 @@ impl LayerError {
     }
 }
 
+impl From<&RegistryError> for Kind {
+    fn from(error: &RegistryError) -> Self {
+        registry_kind(error)
+    }
+}
+
 fn registry_kind(error: &RegistryError) -> Kind {
     use layer_registry::Kind as Registry;
     match error.kind() {

@@ -47,6 +47,11 @@ impl Place {
 
     /// The command line of a daemon here. The environment of the test doesn't reach it.
     pub(crate) fn command(&self) -> Command {
+        self.command_that_logs("debug")
+    }
+
+    /// The same, with a filter for the log.
+    pub(crate) fn command_that_logs(&self, filter: &str) -> Command {
         let mut command = Command::new(LAYERD);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LAYERD_")) {
             command.env_remove(name);
@@ -58,7 +63,7 @@ impl Place {
             .arg(self.root())
             .arg("--listen")
             .arg(format!("unix://{}", self.socket().display()))
-            .args(["--log", "debug"])
+            .args(["--log", filter])
             .stdin(Stdio::null());
         command
     }

@@ -4,6 +4,7 @@
 
 mod activation;
 mod api;
+mod auth;
 mod daemon;
 mod events;
 mod http;

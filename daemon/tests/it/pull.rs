@@ -235,7 +235,8 @@ async fn a_login_is_lent_to_the_registry() {
     for header in [None, Some("e30=".to_owned()), Some("garbage".to_owned())] {
         let stranger = pull(header).await;
         assert_eq!((stranger.status, stranger.message()), (404, denied.clone()));
-        assert!(stranger.json()["hint"].as_str().unwrap().contains("docker login"));
+        assert!(stranger.json()["hint"].as_str().unwrap().contains(&format!("layer login {}", registry.host())));
+        assert_eq!(stranger.json()["login"], registry.host());
     }
     let wrong = pull(login("wrong")).await;
     assert_eq!(wrong.status, 401);

@@ -79,6 +79,9 @@ pub struct ErrorDetail {
     /// What the reader can do about it. Docker has no such member; left out when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The registry at which a login may help, as in an [`ErrorBody`](crate::ErrorBody). Docker has no such member; left out when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
 }
 
 /// The `aux` of the very last line of a pull that went well. Docker has no such line; its client passes over it.
@@ -146,9 +149,18 @@ impl ProgressLine {
         let message = message.into();
         Self {
             error: Some(message.clone()),
-            error_detail: Some(ErrorDetail { code: 0, message, hint }),
+            error_detail: Some(ErrorDetail { code: 0, message, hint, login: None }),
             ..Self::default()
         }
+    }
+
+    /// The same line, with the registry at which a login may help, if there is one. Only a line that tells an error can say so.
+    #[must_use]
+    pub fn with_login(mut self, login: Option<String>) -> Self {
+        if let Some(detail) = &mut self.error_detail {
+            detail.login = login;
+        }
+        self
     }
 
     /// The state of the layer that this line is about. `None` for a line about the whole and for words that are not known.
@@ -289,8 +301,14 @@ mod tests {
         let hinted = ProgressLine::error("new", Some("try".into()));
         assert_eq!(
             read(&text(&hinted)).unwrap(),
-            ErrorDetail { code: 0, message: "new".into(), hint: Some("try".into()) }
+            ErrorDetail { message: "new".into(), hint: Some("try".into()), ..ErrorDetail::default() }
         );
+        let refused = ProgressLine::error("no", None).with_login(Some("docker.io".into()));
+        assert_eq!(
+            text(&refused),
+            "{\"errorDetail\":{\"message\":\"no\",\"login\":\"docker.io\"},\"error\":\"no\"}\r\n"
+        );
+        assert_eq!(read(&text(&refused)).unwrap().login.as_deref(), Some("docker.io"));
     }
 
     #[test]

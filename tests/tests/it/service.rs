@@ -20,7 +20,7 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the environment may say about where daemons are and how they are set up; no test is to hear of it.
-const FOREIGN: [&str; 14] = [
+const FOREIGN: [&str; 16] = [
     "LAYERD_CONFIG",
     "LAYERD_DOWNLOADS",
     "LAYERD_GROUP",
@@ -35,6 +35,8 @@ const FOREIGN: [&str; 14] = [
     "DOCKER_DEFAULT_PLATFORM",
     "LISTEN_FDS",
     "NOTIFY_SOCKET",
+    "REGISTRY_AUTH_FILE",
+    "XDG_CONFIG_HOME",
 ];
 
 /// Waits until `condition` holds.
@@ -115,6 +117,16 @@ pub(crate) fn run(command: &mut Command) -> Ran {
     let words = words(command);
     let output = command.stdin(Stdio::null()).output();
     Ran::new(words.clone(), &output.unwrap_or_else(|error| panic!("run `{words}`: {error}")))
+}
+
+/// Runs a program to its end, with `input` on its standard input.
+pub(crate) fn run_with(command: &mut Command, input: &str) -> Ran {
+    let words = words(command);
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("run `{words}`: {error}"));
+    // A program that doesn't want to hear it says why on its own.
+    let _heard = child.stdin.take().unwrap().write_all(input.as_bytes());
+    Ran::new(words, &child.wait_with_output().unwrap())
 }
 
 fn words(command: &Command) -> String {
@@ -227,7 +239,8 @@ impl Daemon {
         command
     }
 
-    fn clean(&self, program: impl AsRef<OsStr>) -> Command {
+    /// A program that hears of this daemon and of nothing else.
+    pub(crate) fn clean(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         FOREIGN.iter().for_each(|name| {
             command.env_remove(name);
@@ -237,6 +250,7 @@ impl Daemon {
             command.env_remove(name);
         }
         command.env("HOME", self.folder.path()).env("DOCKER_CONFIG", self.path("docker"));
+        command.env("XDG_RUNTIME_DIR", self.path("run"));
         let host = format!("unix://{}", self.socket().display());
         command.env("LAYERD_HOST", &host).env("DOCKER_HOST", &host);
         command
@@ -301,10 +315,15 @@ impl Daemon {
 
     /// Runs docker's client.
     pub(crate) fn docker(&self, args: &[&str]) -> Ran {
+        run(&mut self.docker_command(args))
+    }
+
+    /// Docker's client, set up to ask this daemon, with some arguments.
+    pub(crate) fn docker_command(&self, args: &[&str]) -> Command {
+        assert!(is_installed("docker"), "`docker` is missing: install docker's command line, package `docker-cli`");
         let mut command = self.clean("docker");
         command.args(args);
-        assert!(is_installed("docker"), "`docker` is missing: install docker's command line, package `docker-cli`");
-        run(&mut command)
+        command
     }
 
     /// Runs skopeo.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::grant::Issued;
 use super::realm::token_server;
-use super::{Applicant, Challenge, basic_header, bearer_header};
+use super::{Applicant, Challenge, Secret, basic_header, bearer_header};
 use crate::body::{read_capped, refuse};
 use crate::context::{Context, Peer, Role};
 use crate::error::RegistryError;
@@ -34,6 +34,8 @@ struct TokenAnswer {
     /// The same by its OAuth2 name.
     access_token: Option<String>,
     expires_in: Option<f64>,
+    /// What may be kept in place of the password.
+    refresh_token: Option<String>,
 }
 
 /// Gets a token as `challenge` says: by a refresh token, by name and password, or as a stranger.
@@ -42,6 +44,31 @@ struct TokenAnswer {
 ///
 /// Spec: Docker registry token authentication; OAuth2 (RFC 6749, section 6) with a refresh token.
 pub(super) async fn fetch(applicant: &Applicant<'_>, challenge: &Challenge) -> Result<Issued, RegistryError> {
+    ask(applicant, challenge, Stay::Access).await.map(|(issued, _)| issued)
+}
+
+/// Gets a token as [`fetch`] does, and a refresh token with it where the server gives one for a password.
+pub(crate) async fn log_in(
+    applicant: &Applicant<'_>,
+    challenge: &Challenge,
+) -> Result<(Issued, Option<Secret>), RegistryError> {
+    ask(applicant, challenge, Stay::Login).await
+}
+
+/// How long access is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stay {
+    /// For the requests at hand.
+    Access,
+    /// Also later, without the password.
+    Login,
+}
+
+async fn ask(
+    applicant: &Applicant<'_>,
+    challenge: &Challenge,
+    stay: Stay,
+) -> Result<(Issued, Option<Secret>), RegistryError> {
     let Applicant { transport, patience, context, registry, scope, credentials } = *applicant;
     let url = token_server(registry, challenge.parameter("realm"))
         .map_err(|source| RegistryError::Realm { context: Box::new(context.clone()), source })?;
@@ -51,12 +78,13 @@ pub(super) async fn fetch(applicant: &Applicant<'_>, challenge: &Challenge) -> R
 
     let answer = if let Some(refresh_token) = credentials.refresh_token() {
         let mut form = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
-        form.extend([("client_id", CLIENT_ID), ("scope", scope)]);
+        form.push(("client_id", CLIENT_ID));
+        form.extend((!scope.is_empty()).then_some(("scope", scope)));
         form.extend(service.map(|service| ("service", service)));
         transport.post(url, &form, &context, patience).await?
     } else {
         let user = credentials.basic_pair();
-        let url = with_query(url, user.map(|(name, _)| name), scope, service);
+        let url = with_query(url, user.map(|(name, _)| name), scope, service, stay);
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         let authorization = user.map(|(name, password)| basic_header(name, password));
         transport
@@ -83,14 +111,17 @@ pub(super) async fn fetch(applicant: &Applicant<'_>, challenge: &Challenge) -> R
 }
 
 /// The question for a token, put behind what the address says already.
-fn with_query(mut url: Url, account: Option<&str>, scope: &str, service: Option<&str>) -> Url {
+fn with_query(mut url: Url, account: Option<&str>, scope: &str, service: Option<&str>, stay: Stay) -> Url {
     let account = account.map(|account| ("account", account));
+    let scope = (!scope.is_empty()).then_some(("scope", scope));
     let service = service.map(|service| ("service", service));
-    url.query_pairs_mut().extend_pairs(account).append_pair("scope", scope).extend_pairs(service);
+    let login = [("client_id", CLIENT_ID), ("offline_token", "true")];
+    let login = login.into_iter().filter(|_| stay == Stay::Login);
+    url.query_pairs_mut().extend_pairs(account).extend_pairs(scope).extend_pairs(service).extend_pairs(login);
     url
 }
 
-fn issued(bytes: &[u8]) -> Result<Issued, &'static str> {
+fn issued(bytes: &[u8]) -> Result<(Issued, Option<Secret>), &'static str> {
     let answer: TokenAnswer = serde_json::from_slice(bytes).map_err(|_| "it is no JSON object of the right kind")?;
     let token = [answer.token, answer.access_token].into_iter().flatten().find(|token| !token.is_empty());
     let header = bearer_header(&token.ok_or("there is no token in it")?).ok_or("the token cannot stand in a header")?;
@@ -99,7 +130,8 @@ fn issued(bytes: &[u8]) -> Result<Issued, &'static str> {
         .filter(|seconds| *seconds > 0.0)
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .unwrap_or(Duration::from_secs(DEFAULT_LIFETIME));
-    Ok(Issued::expiring(header, lifetime))
+    let refresh_token = answer.refresh_token.filter(|token| !token.is_empty()).map(Secret::new);
+    Ok((Issued::expiring(header, lifetime), refresh_token))
 }
 
 #[cfg(test)]
@@ -114,6 +146,7 @@ mod tests {
             (r#"{"token":"a","expires_in":300}"#, Ok(("Bearer a", 270))),
             (r#"{"access_token":"b","expires_in":10.0}"#, Ok(("Bearer b", 9))),
             (r#"{"token":"","access_token":"b"}"#, Ok(("Bearer b", 54))),
+            (r#"{"access_token":"b","refresh_token":"r"}"#, Ok(("Bearer b", 54))),
             (r#"{"token":"a","expires_in":0}"#, Ok(("Bearer a", 54))),
             (r#"{"token":"a","expires_in":-5,"issued_at":"x"}"#, Ok(("Bearer a", 54))),
             (r#"{"token":"a","expires_in":1e300}"#, Ok(("Bearer a", 54))),
@@ -123,7 +156,8 @@ mod tests {
             ("null", Err("it is no JSON object of the right kind")),
         ] {
             match (issued(text.as_bytes()), want) {
-                (Ok(issued), Ok((header, seconds))) => {
+                (Ok((issued, refresh_token)), Ok((header, seconds))) => {
+                    assert_eq!(refresh_token.is_some(), text.contains("refresh"), "{text}");
                     assert_eq!(issued.header.to_str().unwrap(), header, "{text}");
                     assert_eq!(issued.expires, Some(Instant::now() + Duration::from_secs(seconds)), "{text}");
                 }

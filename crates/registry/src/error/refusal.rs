@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::{Kind, Reply};
-use crate::context::{Context, Role};
+use crate::context::{Asked, Context, Role};
 use crate::retry::Retry;
 
 /// An answer with a status that is no success.
@@ -58,10 +58,13 @@ impl Refusal {
     /// What the user could do, as one sentence without a full stop.
     pub(super) fn hint(&self) -> Option<String> {
         let login = match &*self.context.peer.registry {
-            "registry-1.docker.io" => "docker login".to_owned(),
-            registry => format!("docker login {registry}"),
+            "registry-1.docker.io" => "layer login".to_owned(),
+            registry => format!("layer login {registry}"),
         };
         match (self.kind(), &self.user) {
+            (Kind::Unauthorized, Some(_)) if self.context.asked == Asked::Root => {
+                Some("check the name and the password; some registries want an access token in place of it".to_owned())
+            }
             (Kind::Unauthorized, Some(_)) => Some(format!("log in again with `{login}`")),
             (Kind::Unauthorized, None) => Some(format!("is the name right? If it is, log in with `{login}`")),
             (Kind::Denied, Some(user)) => Some(format!("`{user}` may lack the right to read it, or the name is wrong")),

@@ -104,7 +104,7 @@ async fn a_token_that_is_never_enough_is_renewed_once() {
     let error = client.manifest(&tag()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unauthorized);
     assert_eq!(error.refusal().unwrap().reply.words().as_deref(), Some("unauthorized: who?"));
-    assert!(error.hint().unwrap().contains("docker login 127.0.0.1:"));
+    assert!(error.hint().unwrap().contains("layer login 127.0.0.1:"));
     assert_eq!((registry.server.count(MANIFEST), registry.server.count("/token")), (2, 1));
 }
 

@@ -6,6 +6,7 @@ mod auth;
 mod blob;
 mod failure;
 mod hosts;
+mod login;
 mod manifest;
 mod patience;
 mod redirect;

@@ -7,17 +7,17 @@ use std::net::TcpStream;
 const LIMIT: u64 = 256 * 1024;
 
 /// A request as it came in.
-pub(super) struct Incoming {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) query: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Incoming {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Incoming {
     /// Reads the next request; none when the client has closed the connection.
-    pub(super) fn read(from: &mut io::BufReader<TcpStream>) -> io::Result<Option<Self>> {
+    pub(crate) fn read(from: &mut io::BufReader<TcpStream>) -> io::Result<Option<Self>> {
         let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let mut lines = Vec::new();
         let mut head = from.take(LIMIT);
@@ -59,13 +59,13 @@ impl Incoming {
     }
 
     /// The first header of that name.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let named = |(key, _): &&(String, String)| key.eq_ignore_ascii_case(name);
         self.headers.iter().find(named).map(|(_, value)| value.as_str())
     }
 
     /// The fields of the query, or of the form in the body, decoded.
-    pub(super) fn fields(&self) -> Vec<(String, String)> {
+    pub(crate) fn fields(&self) -> Vec<(String, String)> {
         let form = String::from_utf8_lossy(&self.body);
         let pairs = self.query.split('&').chain(form.split('&'));
         pairs.filter_map(|pair| pair.split_once('=')).map(|(key, value)| (decode(key), decode(value))).collect()

@@ -225,8 +225,8 @@ struct Reader {
     path: String,
     scope: String,
     credentials: Credentials,
-    /// The grants that were used, by the endpoint that gave them: kept for as long as this reader is.
-    slots: Mutex<HashMap<String, Arc<Slot>>>,
+    /// The grants that were used, by the endpoint that gave them and whether it was trusted then: kept for as long as this reader is.
+    slots: Mutex<HashMap<(String, bool), Arc<Slot>>>,
 }
 
 /// Shown to those who may not see the credentials.
@@ -297,12 +297,10 @@ impl RepositoryClient {
     fn slot(&self, endpoint: &Endpoint) -> Arc<Slot> {
         let mut slots = self.reader.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let id = endpoint.source.id();
-        if let Some(slot) = slots.get(id) {
-            return Arc::clone(slot);
-        }
-        let slot = self.shared.grants.slot(id, &self.reader.scope, self.reader.credentials_for(endpoint));
-        slots.insert(id.to_owned(), Arc::clone(&slot));
-        slot
+        let slot = slots
+            .entry((id.to_owned(), endpoint.is_trusted))
+            .or_insert_with(|| self.shared.grants.slot(id, &self.reader.scope, self.reader.credentials_for(endpoint)));
+        Arc::clone(slot)
     }
 
     /// Asks `endpoint` for `place`, which is relative to the repository, and returns its answer whatever the status.

@@ -1,7 +1,7 @@
 //! Registries under TLS, with certificates of authorities that nobody else knows.
 
 use layer_reference::Repository;
-use layer_registry::{Client, Kind, NetworkError, Options, Proxies, RegistryError};
+use layer_registry::{Client, Credentials, Kind, NetworkError, Options, Proxies, RegistryError};
 use layer_testkit::debian::DebianRegistry;
 use layer_testkit::image::ImageBuilder;
 use layer_testkit::layer::LayerBuilder;
@@ -10,7 +10,7 @@ use layer_testkit::registry::Registry;
 use layer_testkit::tls::{Authority, TlsFront};
 
 use crate::hosts::{Certs, client, tag};
-use crate::server::{chain, options};
+use crate::server::{Server, answer, chain, options};
 
 /// A registry in this process with `lib/app:1`.
 fn registry() -> Registry {
@@ -225,6 +225,28 @@ async fn debians_registry_speaks_http_2_under_tls() {
     // Under HTTP/2 the reason may be lost: the connection is closed behind the alert that tells it.
     let error = client.manifest(&tag()).await.unwrap_err();
     assert!(matches!(error.kind(), Kind::Tls | Kind::Network), "{}", chain(&error));
+}
+
+#[tokio::test]
+async fn what_was_shown_to_a_trusted_host_is_not_shown_once_it_is_trusted_no_more() {
+    let server = Server::start(|seen, _| match seen.authorization() {
+        Some(_) => answer(200, &[], "{}"),
+        None => answer(401, &[("www-authenticate", "Basic realm=\"x\"")], ""),
+    })
+    .await;
+    let (proxy, certs) = (Proxy::start().unwrap(), Certs::new());
+    proxy.route("plain.test:5000", server.address);
+    certs.put("plain.test:5000", "hosts.toml", "server = 'http://plain.test:5000'\n");
+    let insecure = vec!["plain.test".parse().unwrap()];
+    let whole = Client::new(behind(&proxy.url(), "", Options { insecure, ..certs.options() })).unwrap();
+    let repository = Repository::parse("plain.test:5000/lib/app").unwrap();
+    let client = whole.repository(&repository, Some(Credentials::basic("bob", "hidden")));
+    client.manifest(&tag()).await.unwrap();
+    let shown = || server.seen().iter().filter(|seen| seen.authorization().is_some()).count();
+    assert_eq!(shown(), 1);
+    whole.reload(behind(&proxy.url(), "", certs.options())).unwrap();
+    assert_eq!(client.manifest(&tag()).await.unwrap_err().kind(), Kind::Unauthorized);
+    assert_eq!((shown(), server.seen().len()), (1, 3));
 }
 
 #[tokio::test]

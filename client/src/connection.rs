@@ -14,6 +14,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use hyperlocal::UnixConnector;
 use layer_proto::ErrorBody;
+use layer_proto::progress::TELL_RETRIES;
 
 use crate::error::{Error, Unreachable};
 
@@ -62,6 +63,7 @@ impl Connection {
         let headers = request.headers_mut();
         headers.insert(HOST, http::HeaderValue::from_static("layerd"));
         headers.insert(USER_AGENT, http::HeaderValue::from_static(concat!("layer/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(TELL_RETRIES, http::HeaderValue::from_static("1"));
         if has_body {
             headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
         }

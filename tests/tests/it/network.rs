@@ -112,12 +112,12 @@ fn root_a_registry_that_only_drips_is_asked_again_and_the_user_is_told_why() {
 #[test]
 fn root_a_wait_that_the_registry_asks_for_is_kept_and_told() {
     let (daemon, (registry, name, layer)) = (Daemon::start(), one_layer(1000));
-    registry.rule(Rule::new(Target::AnyManifest, Fault::retry_after(503, "2")).times(1));
+    registry.rule(Rule::new(Target::AnyManifest, Fault::retry_after(503, "1")).times(1));
     registry.rule(Rule::new(Target::Blob(layer.blob.digest.clone()), Fault::retry_after(429, "1")).times(1));
     let ran = daemon.layer(&["pull", &name]);
     let told: Vec<_> = ran.stderr.lines().filter(|line| line.contains("Retrying")).collect();
     let id = &layer.blob.digest["sha256:".len()..][..12];
-    assert_eq!(told[0], "1: Retrying in 3 seconds (503 from the registry)");
+    assert_eq!(told[0], "1: Retrying in 2 seconds (503 from the registry)");
     assert_eq!(told[1], format!("{id}: Retrying in 2 seconds (429 from the registry)"));
     assert_eq!(told.len(), 2);
     ran.ok();

@@ -62,11 +62,11 @@ fn root_no_byte_that_is_on_disk_is_fetched_again() {
 #[test]
 fn root_a_daemon_that_is_killed_while_a_layer_comes_over_several_connections_goes_on() {
     let (mut daemon, (registry, name, layer)) = (Daemon::start(), one_layer(40_000_000));
-    let throttle = Fault::Throttle { bytes_per_second: 8_000_000 };
+    let throttle = Fault::Throttle { bytes_per_second: 4_000_000 };
     registry.fault(Target::Blob(layer.blob.digest.clone()), throttle);
     let client = Running::start(&mut daemon.layer_command(&["pull", &name]));
     eventually("several connections are at work", || {
-        peak(&gets(&registry, &layer.blob.digest)) > 2 && daemon.partial_bytes() > 8 << 20
+        peak(&gets(&registry, &layer.blob.digest)) > 2 && daemon.partial_bytes() > 4 << 20
     });
     daemon.kill();
     client.end().fails(1);

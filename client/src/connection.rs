@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use hyperlocal::UnixConnector;
+use layer_proto::progress::TELL_RETRIES;
 use layer_proto::{ErrorBody, auth};
 
 use crate::error::{Error, Unreachable};
@@ -73,6 +74,7 @@ impl Connection {
         let headers = request.headers_mut();
         headers.insert(HOST, HeaderValue::from_static("layerd"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("layer/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(TELL_RETRIES, HeaderValue::from_static("1"));
         if has_body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }

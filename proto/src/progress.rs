@@ -13,3 +13,7 @@ pub use status::{DIGEST, DOWNLOADED, LayerStatus, PULLING_FROM, UP_TO_DATE};
 
 /// The media type that docker gives a body of progress lines.
 pub const CONTENT_TYPE: &str = "application/json";
+
+/// A request's header, in lower case, by which a client asks for a stream as soon as the registry has to be waited for, whatever its value. A
+/// failure is the last line of that stream then, and has no status of its own. Docker has no such header.
+pub const TELL_RETRIES: &str = "layerd-tell-retries";

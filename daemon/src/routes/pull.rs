@@ -10,6 +10,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use layer_digest::Digest;
 use layer_engine::{Event, Patience, Pull, PullRequest};
+use layer_proto::progress::TELL_RETRIES;
 use layer_reference::{ParseReferenceError, Reference};
 
 use super::App;
@@ -18,21 +19,24 @@ use crate::failure::Failure;
 use crate::params::Params;
 use crate::{answer, progress, registry_auth, status};
 
-/// How long an answer may be held back for the sake of a status of its own, while a registry fails.
-const HOLD_BACK: Duration = Duration::from_secs(2);
+/// How long an answer may be held back for the sake of a status of its own, while a registry fails: as long as it takes to ask one five times
+/// that refuses at once.
+const HOLD_BACK: Duration = Duration::from_secs(10);
 
 /// Begins the pull. The answer begins with its first event, so that what fails before has a status of its own.
 ///
-/// A registry that fails and is asked again is no reason to begin, unless that would keep the user waiting without a word.
+/// A registry that fails and is asked again is a reason to begin for clients that want to hear of it. For others it is none, unless they would
+/// have to wait for longer than [`HOLD_BACK`] without a word.
 ///
 /// The pull belongs to the answer: when the client goes, it is dropped, here or later.
 pub(super) async fn create(State(app): State<App>, params: Params, headers: HeaderMap) -> Result<Response, Failure> {
     let request = request(&params, &headers)?;
+    let hold_back = if headers.contains_key(TELL_RETRIES) { Duration::ZERO } else { HOLD_BACK };
     let begun = Instant::now();
     let mut pull = app.engine.pull(request);
     let first = loop {
         match pull.next().await {
-            Some(Event::Retrying { seconds, .. }) if begun.elapsed() + Duration::from_secs(seconds) <= HOLD_BACK => {}
+            Some(Event::Retrying { seconds, .. }) if begun.elapsed() + Duration::from_secs(seconds) <= hold_back => {}
             first => break first,
         }
     };

@@ -137,7 +137,12 @@ impl Daemon {
 
     /// Asks, and leaves the body to be read.
     pub(crate) async fn open(&self, method: &str, target: &str) -> Stream {
-        Stream::open(&self.socket, method, target, &[], Vec::new()).await
+        self.stream(method, target, &[]).await
+    }
+
+    /// The same, with some headers.
+    pub(crate) async fn stream(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Stream {
+        Stream::open(&self.socket, method, target, headers, Vec::new()).await
     }
 
     /// Pulls an image, and expects all to go well.

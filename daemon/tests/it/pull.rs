@@ -107,7 +107,7 @@ async fn what_fails_before_the_first_line_has_a_status() {
     );
     assert_eq!(refused(&format!("fromImage={repository}")).await.0, 400);
     assert_eq!(refused("fromSrc=-&repo=x").await.0, 501);
-    let (status, message) = refused("fromImage=127.0.0.1%3A1%2Fx&tag=1&retries=1").await;
+    let (status, message) = refused("fromImage=127.0.0.1%3A1%2Fx&tag=1").await;
     assert_eq!(status, 502);
     assert_eq!(
         message,
@@ -148,14 +148,28 @@ async fn a_long_wait_for_the_manifest_is_told_before_the_first_line() {
     let place = Place::new();
     let daemon = place.start();
     let name = registry.put_image("lab/app", "1", &app());
-    registry.rule(Rule::new(Target::AnyManifest, Fault::retry_after(429, "2")).times(1));
-    let mut stream = daemon.open("POST", &pull_target(&name)).await;
-    let first = stream.line().await.unwrap();
-    assert_eq!(first, json!({"status": "Retrying in 3 seconds (429 from the registry)", "id": "1"}));
-    assert_eq!(stream.line().await.unwrap()["status"], "Pulling from lab/app");
-    assert!(stream.whole().await.text().contains("Status: Downloaded newer image"));
-    let asked: Vec<_> = registry.requests().into_iter().filter(|request| request.is_manifest()).collect();
-    assert!(asked[1].started - asked[0].ended.unwrap() >= Duration::from_secs(2), "the wait is kept");
+    // Whoever wants to hear of every retry does; others once they would have to wait for long.
+    for (fault, headers, first) in [
+        (
+            Fault::retry_after(429, "1"),
+            &[("Layerd-Tell-Retries", "1")][..],
+            "Retrying in 2 seconds (429 from the registry)",
+        ),
+        (Fault::retry_after(503, "1"), &[], "Pulling from lab/app"),
+        (Fault::retry_after(503, "60"), &[], "Retrying in 61 seconds (503 from the registry)"),
+    ] {
+        let before = registry.requests().len();
+        let rule = registry.rule(Rule::new(Target::AnyManifest, fault).times(1));
+        let mut stream = daemon.stream("POST", &pull_target(&name), headers).await;
+        assert_eq!(stream.line().await.unwrap(), json!({"status": first, "id": "1"}));
+        assert_eq!(rule.struck(), 1);
+        if first.contains("61") {
+            continue;
+        }
+        assert!(stream.whole().await.text().contains("Status: "));
+        let asked = registry.requests().split_off(before);
+        assert!(asked[1].started - asked[0].ended.unwrap() >= Duration::from_secs(1), "the wait is kept");
+    }
 }
 
 #[tokio::test]

@@ -62,11 +62,11 @@ fn root_no_byte_that_is_on_disk_is_fetched_again() {
 #[test]
 fn root_a_daemon_that_is_killed_while_a_layer_comes_over_several_connections_goes_on() {
     let (mut daemon, (registry, name, layer)) = (Daemon::start(), one_layer(40_000_000));
-    let throttle = Fault::Throttle { bytes_per_second: 8_000_000 };
+    let throttle = Fault::Throttle { bytes_per_second: 4_000_000 };
     registry.fault(Target::Blob(layer.blob.digest.clone()), throttle);
     let client = Running::start(&mut daemon.layer_command(&["pull", &name]));
     eventually("several connections are at work", || {
-        peak(&gets(&registry, &layer.blob.digest)) > 2 && daemon.partial_bytes() > 8 << 20
+        peak(&gets(&registry, &layer.blob.digest)) > 2 && daemon.partial_bytes() > 4 << 20
     });
     daemon.kill();
     client.end().fails(1);
@@ -112,12 +112,12 @@ fn root_a_registry_that_only_drips_is_asked_again_and_the_user_is_told_why() {
 #[test]
 fn root_a_wait_that_the_registry_asks_for_is_kept_and_told() {
     let (daemon, (registry, name, layer)) = (Daemon::start(), one_layer(1000));
-    registry.rule(Rule::new(Target::AnyManifest, Fault::retry_after(503, "2")).times(1));
+    registry.rule(Rule::new(Target::AnyManifest, Fault::retry_after(503, "1")).times(1));
     registry.rule(Rule::new(Target::Blob(layer.blob.digest.clone()), Fault::retry_after(429, "1")).times(1));
     let ran = daemon.layer(&["pull", &name]);
     let told: Vec<_> = ran.stderr.lines().filter(|line| line.contains("Retrying")).collect();
     let id = &layer.blob.digest["sha256:".len()..][..12];
-    assert_eq!(told[0], "1: Retrying in 3 seconds (503 from the registry)");
+    assert_eq!(told[0], "1: Retrying in 2 seconds (503 from the registry)");
     assert_eq!(told[1], format!("{id}: Retrying in 2 seconds (429 from the registry)"));
     assert_eq!(told.len(), 2);
     ran.ok();

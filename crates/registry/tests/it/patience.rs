@@ -113,3 +113,23 @@ async fn a_part_is_that_part_and_nothing_else() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_token_server_that_fails_is_asked_again_and_named() {
+    let server = Server::start(|seen, before| match (seen.path.as_str(), seen.authorization()) {
+        ("/token", _) if before < 2 => refusal(503, "UNAVAILABLE", "later"),
+        ("/token", _) => answer(200, &[], r#"{"token":"t"}"#),
+        (_, Some("Bearer t")) => answer(200, &[], CONTENT),
+        _ => {
+            let challenge = format!("Bearer realm=\"http://{}/token\"", seen.header("host").unwrap());
+            answer(401, &[("www-authenticate", &challenge)], "")
+        }
+    })
+    .await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let telling = Arc::clone(&told);
+    let client = server.client().with_listener(move |_, error| telling.lock().unwrap().push(error.brief()));
+    client.manifest(&tag()).await.unwrap();
+    assert_eq!(*told.lock().unwrap(), ["503 from the token server"; 2]);
+    assert_eq!(server.count("/token"), 3);
+}

@@ -5,7 +5,17 @@ use std::fs;
 use layer_digest::{BlobId, DiffId};
 use layer_store::StoreError;
 
+use std::sync::Arc;
+
+use layer_oci::Descriptor;
+use layer_store::{Store, Swept};
+
 use super::{keep_image, name, open};
+
+/// Sweeps one image, and clears what was removed.
+fn sweep(store: &Arc<Store>, image: &Descriptor) -> Result<Swept, StoreError> {
+    store.naming().sweep(std::slice::from_ref(image)).map(|(swept, _rubbish)| swept)
+}
 
 #[test]
 fn root_a_sweep_takes_what_only_that_image_needs() {
@@ -15,15 +25,15 @@ fn root_a_sweep_takes_what_only_that_image_needs() {
     let two = keep_image(&store, "two:1", &[b"shared", b"other"]);
     let diff = |content: &[u8]| DiffId(layer_digest::Digest::sha256(content));
     store.remove_names(&[name("one:1")]).unwrap();
-    assert!(store.sweep(&one).unwrap());
+    assert_eq!(sweep(&store, &one).unwrap().gone, [one.digest]);
     assert!(store.layer(diff(b"own")).unwrap().is_none());
     assert!(store.layer(diff(b"shared")).unwrap().is_some());
     assert_eq!(store.blob_size(BlobId(one.digest)).unwrap(), None);
     // With a name left, nothing goes.
-    assert!(!store.sweep(&two).unwrap());
+    assert_eq!(sweep(&store, &two).unwrap(), Swept::default());
     assert!(store.layer(diff(b"other")).unwrap().is_some());
     store.remove_names(&[name("two:1")]).unwrap();
-    assert!(store.sweep(&two).unwrap());
+    assert_eq!(sweep(&store, &two).unwrap().gone, [two.digest]);
     for folder in ["blobs/sha256", "layers/sha256", "staging"] {
         assert_eq!(fs::read_dir(tmp.path().join(folder)).unwrap().count(), 0, "{folder}");
     }
@@ -43,7 +53,7 @@ fn root_what_is_leased_stays() {
     second.hold_layer(DiffId(held));
     drop(second);
     store.remove_names(&[name("one:1")]).unwrap();
-    store.sweep(&image).unwrap();
+    sweep(&store, &image).unwrap();
     assert!(store.layer(DiffId(held)).unwrap().is_some() && store.blob_size(BlobId(held)).unwrap().is_some());
     assert!(store.layer(DiffId(free)).unwrap().is_none() && store.blob_size(BlobId(free)).unwrap().is_none());
     drop(lease);
@@ -61,6 +71,6 @@ fn root_nothing_is_removed_while_another_image_cannot_be_read() {
     fs::write(&blob, vec![b'x'; bytes.len()]).unwrap();
     let store = open(tmp.path());
     store.remove_names(&[name("one:1")]).unwrap();
-    assert!(matches!(store.sweep(&one), Err(StoreError::Damaged(digest)) if digest == two.digest));
+    assert!(matches!(sweep(&store, &one), Err(StoreError::Damaged(digest)) if digest == two.digest));
     assert!(store.layer(DiffId(layer_digest::Digest::sha256(b"shared"))).unwrap().is_some());
 }

@@ -30,12 +30,23 @@ pub(super) async fn lead(shared: Arc<Shared>, flight: Arc<Flight>, job: Job) {
     // Every thread of the flight holds one of these: when all are gone, so are the threads.
     let (alive, mut threads) = mpsc::channel::<Infallible>(1);
     let lead = Lead { shared: &shared, flight: &flight, job: &job, alive };
+    // Those who wait have leases of their own; but the last of them may leave while the threads still write.
+    let held = lead.spawn({
+        let (mut lease, blob, diff) = (shared.store.lease(), job.blob(), job.diff);
+        move || {
+            lease.hold_blob(blob);
+            lease.hold_layer(diff);
+            lease
+        }
+    });
+    let held = held.await;
     let end = tokio::select! {
         end = lead.run() => end,
         () = flight.cancel.cancelled() => Err(LayerError::Cancelled),
     };
     drop(lead);
     let _ = threads.recv().await;
+    drop(held);
     match &end {
         Ok(()) => tracing::debug!("brought in"),
         Err(error) => tracing::debug!(error = error as &dyn std::error::Error, "not brought in"),

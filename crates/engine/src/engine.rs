@@ -32,8 +32,8 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<Store>,
     transfer: Transfer,
     pub(crate) mounts: Mounts,
-    /// Held while names are given to what has one, or taken: whoever removes an image must know all its names.
-    pub(crate) naming: Mutex<()>,
+    /// Held by a prune that somebody asked for: there is one at a time.
+    pub(crate) pruning: Mutex<()>,
 }
 
 /// Figures about a store.
@@ -41,7 +41,7 @@ pub(crate) struct Shared {
 pub struct StoreInfo {
     /// Where it lies.
     pub root: PathBuf,
-    /// How many images have names.
+    /// How many images there are.
     pub images: usize,
     /// How many layers are unpacked.
     pub layers: usize,
@@ -68,7 +68,7 @@ impl Engine {
         let (store, mounts) =
             tokio::task::spawn_blocking(open).await.map_err(|error| OpenError::Task(error.into()))??;
         let transfer = Transfer::new(Arc::clone(&store), client, options.limits);
-        Ok(Self { shared: Arc::new(Shared { store, transfer, mounts, naming: Mutex::new(()) }) })
+        Ok(Self { shared: Arc::new(Shared { store, transfer, mounts, pruning: Mutex::default() }) })
     }
 
     /// Where the store lies.
@@ -88,12 +88,9 @@ impl Engine {
     /// When the disk fails.
     pub async fn info(&self) -> Result<StoreInfo, EngineError> {
         self.blocking(|shared| {
-            let mut images: Vec<_> = shared.store.names().into_iter().map(|named| named.target.digest).collect();
-            images.sort_unstable();
-            images.dedup();
             Ok(StoreInfo {
                 root: shared.store.path().to_owned(),
-                images: images.len(),
+                images: shared.store.images().len(),
                 layers: shared.store.layer_ids()?.len(),
                 mounts: shared.mounts.len(),
                 free_bytes: shared.store.free_bytes()?,

@@ -102,6 +102,12 @@ impl Mounts {
         mounts.values().map(|(info, _)| info).find(|info| info.image == image).cloned()
     }
 
+    /// How many mounts there are of an image.
+    pub(crate) fn count(&self, image: ImageId) -> u64 {
+        let mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        mounts.values().filter(|(info, _)| info.image == image).count() as u64
+    }
+
     fn all(&self) -> Vec<MountInfo> {
         self.mounts.lock().unwrap_or_else(PoisonError::into_inner).values().map(|(info, _)| info.clone()).collect()
     }
@@ -123,11 +129,14 @@ impl Engine {
     /// When there is no such image, the target can't be mounted on, or the kernel refuses.
     pub async fn mount(&self, request: MountRequest) -> Result<MountInfo, EngineError> {
         self.blocking(move |shared| {
+            // Until it is leased, nobody may take the image away that was found.
+            let naming = shared.store.naming();
             let found = lookup::find(&shared.store, &request.image)?;
             let variant = found.variant(&shared.store, request.platform.as_ref())?;
             let info = describe(shared, &found, &variant, &request)?;
             // First the lease, then the look at what is there.
             let lease = lease(&shared.store, &info);
+            drop(naming);
             let result = build(shared, &found, &info);
             if result.is_err() {
                 clear(shared, &info.id);

@@ -45,13 +45,38 @@ pub struct Named {
     pub pinned: Option<Timestamp>,
 }
 
-/// An image that no name leads to.
+/// An entry without a name.
+#[derive(Clone, Debug)]
+pub(crate) struct Nameless {
+    /// The index or manifest.
+    pub(crate) target: Descriptor,
+    /// When its last name went to another image, or when it was pinned.
+    pub(crate) since: Timestamp,
+}
+
+/// An image of the store, with all that leads to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Nameless {
+pub struct StoredImage {
     /// The index or manifest.
     pub target: Descriptor,
-    /// Since when: when its last name went to another image, or when it was pinned.
-    pub since: Timestamp,
+    /// All its names, in order.
+    pub names: Vec<Named>,
+    /// When it lost its last name to another image; then it has none.
+    pub dangling: Option<Timestamp>,
+    /// When it was pinned by itself.
+    pub pinned: Option<Timestamp>,
+}
+
+impl StoredImage {
+    /// Whether it is pinned, by itself or by one of its names.
+    pub fn is_pinned(&self) -> bool {
+        self.pinned.is_some() || self.names.iter().any(|named| named.pinned.is_some())
+    }
+
+    /// When it got the youngest of its names, or lost the last.
+    pub fn since(&self) -> Option<Timestamp> {
+        self.names.iter().map(|named| named.tagged).chain(self.dangling).chain(self.pinned).max()
+    }
 }
 
 /// All names. The file on disk says the same.
@@ -179,14 +204,28 @@ impl Store {
         self.read_catalog(|catalog| catalog.names.get(reference).cloned())
     }
 
-    /// The images that have lost their last name to another image and are still here.
-    pub fn dangling(&self) -> Vec<Nameless> {
-        self.read_catalog(|catalog| catalog.dangling.values().cloned().collect())
-    }
-
-    /// The images that are pinned by themselves, not by a name.
-    pub fn image_pins(&self) -> Vec<Nameless> {
-        self.read_catalog(|catalog| catalog.pins.values().cloned().collect())
+    /// All images, those without a name too, by digest.
+    pub fn images(&self) -> Vec<StoredImage> {
+        self.read_catalog(|catalog| {
+            let mut images = BTreeMap::new();
+            let empty = |target: &Descriptor| StoredImage {
+                target: target.clone(),
+                names: Vec::new(),
+                dangling: None,
+                pinned: None,
+            };
+            for named in catalog.names.values() {
+                let image = images.entry(named.target.digest).or_insert_with(|| empty(&named.target));
+                image.names.push(named.clone());
+            }
+            for (digest, image) in &catalog.dangling {
+                images.entry(*digest).or_insert_with(|| empty(&image.target)).dangling = Some(image.since);
+            }
+            for (digest, image) in &catalog.pins {
+                images.entry(*digest).or_insert_with(|| empty(&image.target)).pinned = Some(image.since);
+            }
+            images.into_values().collect()
+        })
     }
 
     pub(crate) fn read_catalog<T>(&self, read: impl FnOnce(&Catalog) -> T) -> T {

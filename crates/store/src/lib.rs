@@ -34,7 +34,7 @@ mod sweep;
 mod sync;
 mod uses;
 
-pub use catalog::{Named, Nameless};
+pub use catalog::{Named, StoredImage};
 pub use error::{OpenError, StoreError};
 pub use holdings::{DiskRoom, Held, Holdings};
 pub use ingest::Ingest;

@@ -15,11 +15,6 @@ impl Store {
     /// youngest of its names, or lost its last.
     pub fn last_used(&self, image: ImageId) -> Option<Timestamp> {
         let used = self.facts.used(image.0).and_then(|moment| Timestamp::from_millisecond(moment).ok());
-        let named = self.read_catalog(|catalog| {
-            let names = catalog.names.values().filter(|named| named.target.digest == image.0);
-            let nameless = catalog.dangling.get(&image.0).into_iter().chain(catalog.pins.get(&image.0));
-            names.map(|named| named.tagged).chain(nameless.map(|image| image.since)).max()
-        });
-        used.or(named)
+        used.or_else(|| self.images().into_iter().find(|stored| stored.target.digest == image.0)?.since())
     }
 }

@@ -6,7 +6,11 @@ use bytes::Bytes;
 use http::Method;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use layer_proto::{HistoryItem, ImageSummary, LineReader, Mount, MountRequest, ProgressLine, Removed, mount};
+use layer_proto::{
+    CollectRequest, Collected, HistoryItem, ImageSummary, LineReader, Mount, MountRequest, Pin, PinRequest,
+    ProgressLine, PruneReport, Removed, collection, mount, pin, store_usage,
+};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
@@ -65,11 +69,47 @@ impl Api {
     }
 
     /// Takes a name from an image, and the image away with its last name.
-    pub(crate) async fn remove(&self, image: &str, force: bool) -> Result<Vec<Removed>, Error> {
+    pub(crate) async fn remove(&self, image: &str, force: bool, no_prune: bool) -> Result<Vec<Removed>, Error> {
         let mut target = Target::image(image, "");
-        if force {
-            target.query("force", "1");
+        for (name, is_set) in [("force", force), ("noprune", no_prune)] {
+            if is_set {
+                target.query(name, "1");
+            }
         }
+        read(&self.connection.ask(Method::DELETE, &target.text, None).await?)
+    }
+
+    /// Removes the images that nobody uses and that `filters`, in docker's form, choose.
+    pub(crate) async fn prune(&self, filters: &serde_json::Value) -> Result<PruneReport, Error> {
+        let mut target = Target::new(&[VERSION_PREFIX, "/images/prune"]);
+        target.query("filters", &filters.to_string());
+        read(&self.connection.ask(Method::POST, &target.text, None).await?)
+    }
+
+    /// Removes what was not used for the longest time.
+    pub(crate) async fn collect(&self, request: &CollectRequest) -> Result<Collected, Error> {
+        self.post(collection::PATH, request).await
+    }
+
+    /// What the store takes on the disk, in the daemon's own words.
+    pub(crate) async fn store_usage(&self) -> Result<Box<RawValue>, Error> {
+        self.get(store_usage::PATH).await
+    }
+
+    /// Pins a name or an image.
+    pub(crate) async fn pin(&self, image: &str) -> Result<Pin, Error> {
+        self.post(pin::PATH, &PinRequest { image: image.to_owned() }).await
+    }
+
+    /// What is pinned.
+    pub(crate) async fn pins(&self) -> Result<Vec<Pin>, Error> {
+        self.get(pin::PATH).await
+    }
+
+    /// Takes the pin off a name, or all pins off an image.
+    pub(crate) async fn unpin(&self, image: &str) -> Result<Vec<Pin>, Error> {
+        let mut target = Target::new(&[pin::PATH]);
+        target.query("image", image);
         read(&self.connection.ask(Method::DELETE, &target.text, None).await?)
     }
 
@@ -90,8 +130,7 @@ impl Api {
 
     /// Mounts an image.
     pub(crate) async fn mount(&self, request: &MountRequest) -> Result<Mount, Error> {
-        let json = serde_json::to_vec(request).map_err(|source| Error::Unreadable { source })?;
-        read(&self.connection.ask(Method::POST, mount::PATH, Some(json)).await?)
+        self.post(mount::PATH, request).await
     }
 
     /// The images that are mounted.
@@ -104,6 +143,11 @@ impl Api {
         let mut target = Target::new(&[mount::PATH]);
         target.query("what", what);
         read(&self.connection.ask(Method::DELETE, &target.text, None).await?)
+    }
+
+    async fn post<T: DeserializeOwned>(&self, target: &str, body: &impl Serialize) -> Result<T, Error> {
+        let json = serde_json::to_vec(body).map_err(|source| Error::Unreadable { source })?;
+        read(&self.connection.ask(Method::POST, target, Some(json)).await?)
     }
 
     async fn get<T: DeserializeOwned>(&self, target: &str) -> Result<T, Error> {

@@ -5,9 +5,12 @@ mod history;
 mod images;
 mod inspect;
 mod mount;
+mod pin;
+mod prune;
 mod pull;
 mod remove;
 mod tag;
+mod usage;
 
 use std::time::Duration;
 
@@ -91,6 +94,11 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::History(args) => history::run(&api, args).await,
         Command::Tag(args) => tag::run(&api, args).await,
         Command::Rmi(args) => remove::run(&api, args).await,
+        Command::Prune(args) => prune::run(&api, args).await,
+        Command::Df(args) => usage::run(&api, args).await,
+        Command::Pin(args) => pin::run(&api, args).await,
+        Command::Unpin(args) => pin::unpin(&api, args).await,
+        Command::Pins(args) => pin::list(&api, args).await,
         Command::Mount(args) => mount::run(&api, args).await,
         Command::Umount(args) => mount::unmount(&api, args).await,
         Command::Mounts(args) => mount::list(&api, args).await,

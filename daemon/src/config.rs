@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Args, DEFAULT_CONFIG};
+use crate::collection::{GcSection, GcSettings};
 
 /// The store when nobody names one.
 const DEFAULT_ROOT: &str = "/var/lib/layerd";
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) insecure_registry: Vec<InsecureHost>,
     pub(crate) downloads: Option<u16>,
     pub(crate) shutdown_timeout: Duration,
+    pub(crate) gc: GcSettings,
 }
 
 /// Who may use the sockets besides root.
@@ -60,6 +62,7 @@ struct File {
     #[serde(deserialize_with = "downloads")]
     downloads: Option<u16>,
     shutdown_timeout: Option<u16>,
+    gc: GcSection,
 }
 
 /// A place to listen at.
@@ -88,6 +91,9 @@ pub(crate) enum ConfigError {
     /// It says something that makes no sense.
     #[error("the settings in `{}`, line {line}: {reason}", .path.display())]
     Parse { path: PathBuf, line: usize, reason: String },
+    /// The section about collections contradicts itself.
+    #[error("the settings in `[gc]`: {reason}")]
+    Gc { reason: String },
     /// A path can't be made absolute.
     #[error("find the folder `{}`", .path.display())]
     Path { path: PathBuf, source: io::Error },
@@ -102,6 +108,7 @@ impl Settings {
                 .ok_or_else(|| ConfigError::Read { path: path.clone(), source: io::ErrorKind::NotFound.into() })?,
             None => read(Path::new(DEFAULT_CONFIG))?.unwrap_or_default(),
         };
+        let gc = file.gc.settings().map_err(|reason| ConfigError::Gc { reason })?;
         let root = args.root.or(file.root).unwrap_or_else(|| DEFAULT_ROOT.into());
         Ok(Self {
             root: std::path::absolute(&root).map_err(|source| ConfigError::Path { path: root, source })?,
@@ -114,6 +121,7 @@ impl Settings {
                 .shutdown_timeout
                 .or(file.shutdown_timeout)
                 .map_or(DEFAULT_SHUTDOWN, |seconds| Duration::from_secs(seconds.into())),
+            gc,
         })
     }
 }
@@ -148,7 +156,7 @@ impl ConfigError {
                 Some(format!("without `--config`, `{DEFAULT_CONFIG}` is read if it is there"))
             }
             Self::Parse { .. } => Some("`layerd --help` lists the settings".to_owned()),
-            Self::Read { .. } | Self::TooLarge { .. } | Self::Path { .. } => None,
+            Self::Read { .. } | Self::TooLarge { .. } | Self::Path { .. } | Self::Gc { .. } => None,
         }
     }
 }

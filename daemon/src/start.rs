@@ -10,9 +10,9 @@ use listenfd::ListenFd;
 use crate::cli::Args;
 use crate::config::{ConfigError, Settings};
 use crate::listen::{self, ListenError, Socket};
-use crate::routes;
 use crate::server::Server;
 use crate::signals::Signals;
+use crate::{collection, routes};
 use crate::{log, notify};
 
 /// How long clients get to hear that their pulls were stopped.
@@ -83,7 +83,7 @@ async fn live(settings: Settings, passed: &mut ListenFd) -> Result<(), StartErro
     let engine = Engine::open(options).await?;
     let sockets = listen::open(&settings.listen, &settings.group, passed)?;
     let places = sockets.iter().map(Socket::to_string).collect::<Vec<_>>().join(", ");
-    let service = routes::service(engine.clone(), settings.insecure_registry);
+    let service = routes::service(engine.clone(), settings.insecure_registry, settings.gc.collection.clone());
     let server = Server::start(sockets, service).map_err(|source| ListenError::Io {
         path: engine.root().to_owned(),
         action: "watch the sockets",
@@ -92,9 +92,12 @@ async fn live(settings: Settings, passed: &mut ListenFd) -> Result<(), StartErro
     tracing::info!(version = env!("CARGO_PKG_VERSION"), root = %engine.root().display(), listen = places, "started");
     notify::ready(&format!("Listening at {places}"));
 
+    let collector = tokio::spawn(collection::run(engine.clone(), settings.gc));
+
     let signal = signals.next().await;
     tracing::info!(signal, "stopping");
     notify::stopping("Waiting for running requests");
+    collector.abort();
     server.stop_accepting();
     tokio::select! {
         () = server.drained() => {}

@@ -4,6 +4,7 @@ mod about;
 mod daemon;
 mod images;
 mod mounts;
+mod prune;
 mod pull;
 mod terminal;
 mod unreachable;

@@ -205,12 +205,8 @@ mod tests {
     fn image(name: Option<&str>, seed: &str) -> Found {
         let target = Descriptor::new("x/y", Digest::sha256(seed.as_bytes()), 1);
         let tagged = Timestamp::UNIX_EPOCH;
-        let named = |name| Named {
-            reference: Reference::parse(name).unwrap(),
-            target: target.clone(),
-            tagged,
-            pinned: None,
-        };
+        let named =
+            |name| Named { reference: Reference::parse(name).unwrap(), target: target.clone(), tagged, pinned: None };
         let names = name.map(named).into_iter().collect();
         Found { target, names, pinned: false, since: None, by: None }
     }
@@ -222,14 +218,12 @@ mod tests {
     /// The numbers of the images that go, and what each frees.
     fn chosen(goal: u64, too_old: Option<Timestamp>) -> Vec<(String, u64)> {
         // 0 and 1 share the base, 2 is alone, 3 has no name.
-        let images =
-            [image(Some("n:0"), "0"), image(Some("n:1"), "1"), image(Some("n:2"), "2"), image(None, "3")];
+        let images = [image(Some("n:0"), "0"), image(Some("n:1"), "1"), image(Some("n:2"), "2"), image(None, "3")];
         let parts: [&[usize]; 4] = [&[0, 1], &[0, 2], &[3], &[4]];
         let uses = [30, 10, 20, 40].map(at);
         let things = vec![(1000, 2), (10, 1), (20, 1), (300, 1), (4, 1)];
         let candidates = images.iter().zip(parts).zip(uses);
-        let candidates =
-            candidates.map(|((found, parts), last_used)| Candidate { found, parts, last_used }).collect();
+        let candidates = candidates.map(|((found, parts), last_used)| Candidate { found, parts, last_used }).collect();
         let chosen = choose(candidates, things, goal, too_old);
         chosen
             .iter()

@@ -13,7 +13,7 @@ use crate::names::{Removed, remove_unused};
 use crate::{Engine, EngineError};
 
 /// What to prune.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PruneRequest {
     /// Images with names too, not only those that lost their last to another image.
     pub all: bool,

@@ -17,7 +17,7 @@ const NOT_IMAGES: [&str; 13] = [
 ];
 
 /// Paths that are about images, and to come.
-const NOT_YET: [&str; 3] = ["/auth", "/events", "/system/df"];
+const NOT_YET: [&str; 2] = ["/auth", "/events"];
 
 /// Adds the paths that are known and not supported.
 pub(super) fn add(mut router: Router<App>) -> Router<App> {

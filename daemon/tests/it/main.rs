@@ -10,6 +10,7 @@ mod images;
 mod life;
 mod mounts;
 mod notify;
+mod prune;
 mod pull;
 mod units;
 

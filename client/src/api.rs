@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::connection::{Connection, VERSION_PREFIX};
 use crate::error::Error;
+use crate::filters::{self, Filter};
 use crate::name;
 
 /// What the daemon can be asked for. Cheap to clone.
@@ -34,15 +35,21 @@ impl Api {
         self.get(&format!("{VERSION_PREFIX}/{what}")).await
     }
 
-    /// The images; all that are stored, or those that `pattern` names. `all` adds those that only other images use.
-    pub(crate) async fn images(&self, pattern: Option<&str>, all: bool) -> Result<Vec<ImageSummary>, Error> {
+    /// The images; all that are stored, or those that `pattern` names and `given` filters choose. `all` adds those that only other images use.
+    pub(crate) async fn images(
+        &self,
+        pattern: Option<&str>,
+        given: &[Filter],
+        all: bool,
+    ) -> Result<Vec<ImageSummary>, Error> {
         let mut target = Target::new(&[VERSION_PREFIX, "/images/json"]);
         if all {
             target.query("all", "1");
         }
-        if let Some(pattern) = pattern {
-            let filters = serde_json::json!({ "reference": { pattern: true } });
-            target.query("filters", &filters.to_string());
+        if pattern.is_some() || !given.is_empty() {
+            let pattern = pattern.map(|pattern| ("reference", pattern));
+            let given = given.iter().map(|(key, value)| (&**key, &**value));
+            target.query("filters", &filters::json(given.chain(pattern)).to_string());
         }
         self.get(&target.text).await
     }

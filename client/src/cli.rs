@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::filters::{self, Filter};
 use crate::host::Host;
 
 /// The end of every help.
@@ -150,6 +151,9 @@ pub(crate) struct ImagesArgs {
     /// Also images that only others are made of
     #[arg(short, long)]
     pub(crate) all: bool,
+    /// Only images for which this holds: `dangling=true`, `label=KEY[=VALUE]`, `before=IMAGE`, … Can be given more than once
+    #[arg(short, long = "filter", value_name = "KEY=VALUE", value_parser = filters::parse)]
+    pub(crate) filters: Vec<Filter>,
     /// Print image IDs only, each once
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -228,8 +232,8 @@ pub(crate) struct PruneArgs {
     #[arg(short, long)]
     pub(crate) all: bool,
     /// Only images for which this holds: `until=TIME`, `label=KEY[=VALUE]`, `label!=KEY[=VALUE]`. Can be given more than once
-    #[arg(long = "filter", value_name = "KEY=VALUE", value_parser = filter)]
-    pub(crate) filters: Vec<(String, String)>,
+    #[arg(long = "filter", value_name = "KEY=VALUE", value_parser = filters::parse)]
+    pub(crate) filters: Vec<Filter>,
     /// Don't ask
     #[arg(short, long)]
     pub(crate) force: bool,
@@ -313,14 +317,6 @@ pub(crate) struct AboutArgs {
     /// How to write it
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: AboutFormat,
-}
-
-/// Reads `KEY=VALUE`, and docker's `KEY!=VALUE`, whose key ends with the mark.
-fn filter(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.trim().to_ascii_lowercase(), value.trim().to_owned())),
-        _ => Err("a filter is KEY=VALUE, such as until=24h".to_owned()),
-    }
 }
 
 fn size(text: &str) -> Result<u64, String> {

@@ -11,6 +11,7 @@ mod commands;
 mod connection;
 mod error;
 mod exit;
+mod filters;
 mod host;
 mod name;
 mod render;

@@ -3,12 +3,13 @@
 use std::io::{self, BufRead as _, Write as _};
 
 use layer_proto::{CollectRequest, Collected, Removed};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::api::Api;
 use crate::cli::PruneArgs;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::filters;
 use crate::render::text::{clean, short_id};
 use crate::render::{age, output, size};
 
@@ -60,21 +61,10 @@ fn request(args: &PruneArgs, keep: u64) -> CollectRequest {
     }
 }
 
-/// The filters in docker's form: for each key its values.
+/// What of the images is to go, in docker's form.
 fn filters(args: &PruneArgs) -> Value {
-    let mut filters = Map::new();
-    let mut add = |key: &str, value: &str| {
-        if let Some(values) = filters.entry(key).or_insert_with(|| json!({})).as_object_mut() {
-            values.insert(value.to_owned(), Value::Bool(true));
-        }
-    };
-    for (key, value) in &args.filters {
-        add(key, value);
-    }
-    if args.all {
-        add("dangling", "false");
-    }
-    Value::Object(filters)
+    let given = args.filters.iter().map(|(key, value)| (&**key, &**value));
+    filters::json(given.chain(args.all.then_some(("dangling", "false"))))
 }
 
 fn warning(args: &PruneArgs) -> &'static str {
@@ -121,26 +111,4 @@ fn told(taken: &Collected, now: i64) -> Result<(), Error> {
         output::data(&line)?;
     }
     output::data(&format!("Space that would be reclaimed: {}", size::in_bar(taken.bytes)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn filters_are_those_of_docker() {
-        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let args = PruneArgs {
-            all: true,
-            filters: vec![pair("until", "24h"), pair("label", "a=b"), pair("label", "c")],
-            force: true,
-            keep_storage: None,
-            dry_run: false,
-        };
-        let want = json!({
-            "dangling": {"false": true}, "until": {"24h": true}, "label": {"a=b": true, "c": true},
-        });
-        assert_eq!(filters(&args), want);
-        assert_eq!(filters(&PruneArgs { all: false, filters: Vec::new(), ..args }), json!({}));
-    }
 }

@@ -14,6 +14,7 @@ mod concurrency;
 mod docker_cli;
 mod layering;
 mod lifecycle;
+mod manage;
 mod memory;
 mod service;
 mod skopeo;

@@ -23,11 +23,14 @@ fn collected() -> Value {
 
 /// What `layer prune` ends with when it is answered.
 fn answered(daemon: &Daemon, answer: &str) -> Run {
-    let mut child =
-        layer(daemon, ["prune"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(answer.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let pipe = Stdio::piped;
+    let mut command = layer(daemon, ["prune"]);
+    let mut child = command.stdin(pipe()).stdout(pipe()).stderr(pipe()).spawn().expect("the client runs");
+    let mut stdin = child.stdin.take().expect("it is a pipe");
+    stdin.write_all(answer.as_bytes()).expect("the client reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("the client ends");
+    let text = |bytes| String::from_utf8(bytes).expect("the client writes UTF-8");
     Run { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 

@@ -123,7 +123,7 @@ impl Engine {
     ///
     /// When the disk fails, or the record of a layer can't be read.
     pub async fn disk_usage(&self) -> Result<DiskUsage, EngineError> {
-        self.blocking(|shared| disk_usage(shared)).await
+        self.blocking(disk_usage).await
     }
 
     /// For each image the bytes of content that other images consist of, too: a part of [`ImageSummary::size`].

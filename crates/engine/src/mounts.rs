@@ -142,8 +142,17 @@ impl Engine {
                 clear(shared, &info.id);
             }
             result?;
+            let naming = shared.store.naming();
+            // Somebody may have removed it by name while its layers were stacked, when nobody could know of this mount.
+            if !shared.store.images().iter().any(|image| image.target.digest == info.image.0) {
+                let _ = layer_mount::unmount(&info.target);
+                clear(shared, &info.id);
+                return Err(EngineError::NoSuchImage { name: request.image });
+            }
             let mut mounts = shared.mounts.mounts.lock().unwrap_or_else(PoisonError::into_inner);
             mounts.insert(info.id.clone(), (info.clone(), lease));
+            drop(mounts);
+            drop(naming);
             shared.store.touch(info.image);
             tracing::info!(image = %info.image, target = %info.target.display(), writable = info.writable, "mounted");
             Ok(info)

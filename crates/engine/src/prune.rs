@@ -55,18 +55,20 @@ impl Engine {
             };
             let choose =
                 |found: &Found| (request.all || found.names.is_empty()) && is_old(found.since) && has_labels(found);
+            let mut pruned = Pruned::default();
+            // First what nobody misses: on a full disk there must be room for a list of images without those that go.
+            if request.labels.is_empty() {
+                let (leftovers, rubbish) = shared.store.sweep_leftovers(request.until.unwrap_or(Timestamp::MAX))?;
+                drop(rubbish);
+                pruned.bytes = leftovers.bytes;
+            }
             let (images, swept) = remove_unused(shared, choose)?;
-            let mut pruned = Pruned { removed: Vec::new(), bytes: swept.bytes };
+            pruned.bytes = pruned.bytes.saturating_add(swept.bytes);
             for image in &images {
                 pruned.removed.extend(names(image).map(Removed::Untagged));
                 if swept.gone.contains(&image.target.digest) {
                     pruned.removed.push(Removed::Deleted(image.id()));
                 }
-            }
-            if request.labels.is_empty() {
-                let (leftovers, rubbish) = shared.store.sweep_leftovers(request.until.unwrap_or(Timestamp::MAX))?;
-                drop(rubbish);
-                pruned.bytes = pruned.bytes.saturating_add(leftovers.bytes);
             }
             tracing::info!(images = images.len(), bytes = pruned.bytes, "pruned");
             Ok(pruned)

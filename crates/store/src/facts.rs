@@ -54,6 +54,8 @@ impl Facts {
                 .mode(sled::Mode::LowSpace)
                 .flush_every_ms(Some(2000))
                 .open()?;
+            // Of an earlier form, in seconds.
+            db.drop_tree("used")?;
             Ok(Self {
                 diffs: db.open_tree("diffs")?,
                 used: db.open_tree("last-use")?,

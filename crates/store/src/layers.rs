@@ -227,16 +227,17 @@ impl StagedLayer {
     ) -> Result<(), StoreError> {
         let id = diff.id();
         let what = || layer_name(id);
-        // The files have their blocks already, written or not: the kernel counts those that it has promised.
-        let allocated = tree_allocated(&self.fs).map_err(StoreError::io("measure", what()))?;
+        // One sync covers the files of the layer and the blob: all lie on one file system. Meanwhile the files are measured, which have
+        // their blocks already, written or not: the kernel counts those that it has promised.
+        let synced = std::thread::scope(|scope| -> std::io::Result<u64> {
+            let measured = std::thread::Builder::new().spawn_scoped(scope, || tree_allocated(&self.fs))?;
+            self.store.sync.sync(&self.store.root)?;
+            measured.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread that measures it broke")))
+        });
+        let allocated = synced.map_err(StoreError::io("write", what()))?;
         let json = serde_json::to_vec(&Written { record, allocated })
             .map_err(|error| StoreError::io("write", what())(std::io::Error::from(error)))?;
-        let write = || {
-            self.dir.write_atomic(RECORD, &json, 0o400)?;
-            // One sync covers the files of the layer, its record and the blob: all lie on one file system.
-            self.store.sync.sync(&self.store.root)
-        };
-        write().map_err(StoreError::io("write", what()))?;
+        self.dir.write_atomic(RECORD, &json, 0o400).map_err(StoreError::io("write", what()))?;
         if let Some((ingest, proof)) = blob {
             ingest.publish(proof)?;
         }

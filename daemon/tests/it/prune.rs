@@ -212,3 +212,32 @@ async fn the_daemon_collects_by_itself() {
     assert_eq!(daemon.get("/images/json").await.json(), json!([]));
     assert_eq!(daemon.get("/layerd/v1/df").await.json()["blobs"], 0);
 }
+
+#[tokio::test]
+async fn an_image_is_removed_by_digest_and_by_the_beginning_of_its_id() {
+    let registry = Registry::start().unwrap();
+    let place = Place::new();
+    let daemon = place.start();
+    let image = image("x");
+    let name = registry.put_image("lab/app", "1", &image);
+    let repository = name.strip_suffix(":1").unwrap();
+    let by_digest = format!("{repository}@{}", image.digest());
+    let pull = format!(
+        "/v1.51/images/create?fromImage={}&tag={}",
+        repository.replace(':', "%3A").replace('/', "%2F"),
+        image.digest().replace(':', "%3A")
+    );
+    assert_eq!(daemon.ask("POST", &pull).await.status, 200);
+    let removed = daemon.ask("DELETE", &format!("/v1.51/images/{by_digest}")).await.json();
+    assert_eq!(removed, json!([{"Untagged": by_digest}, {"Deleted": image.digest()}]));
+    // A tag and a digest of one repository are two names.
+    assert_eq!(daemon.ask("POST", &pull).await.status, 200);
+    daemon.pull(&name).await;
+    let prefix = &image.digest()["sha256:".len()..][..8];
+    let refused = daemon.ask("DELETE", &format!("/v1.51/images/{prefix}")).await;
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert_eq!(daemon.ask("DELETE", &format!("/v1.51/images/{name}")).await.json(), json!([{"Untagged": name}]));
+    let removed = daemon.ask("DELETE", &format!("/v1.51/images/{prefix}")).await.json();
+    assert_eq!(removed, json!([{"Untagged": by_digest}, {"Deleted": image.digest()}]));
+    assert_eq!(daemon.get("/images/json").await.json(), json!([]));
+}

@@ -16,6 +16,17 @@ fn root_names_survive_a_restart_and_other_tools_can_read_them() {
     store.set_name(&name("localhost:5000/x/y:latest"), &target).unwrap();
     let before = store.names();
     drop(store);
+    // An entry as it always was: stores go from version to version, in both directions.
+    let text = std::fs::read(tmp.path().join("index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let want = serde_json::json!({
+        "mediaType": target.media_type, "digest": target.digest, "size": target.size,
+        "annotations": {
+            "org.opencontainers.image.ref.name": "docker.io/library/app:1",
+            "dev.layerd.tagged": before[0].tagged.to_string(),
+        },
+    });
+    assert_eq!((&index["manifests"][0], index["manifests"].as_array().unwrap().len()), (&want, 2));
 
     let listed = Command::new("skopeo")
         .args(["inspect", "--raw", &format!("oci:{}:docker.io/library/app:1", tmp.path().display())])

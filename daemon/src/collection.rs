@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SpanRelativeTo;
-use layer_engine::{Collection, Engine, Kind, Marks};
+use layer_engine::{Collection, Engine, Marks};
 use layer_proto::parse_size;
 use serde::{Deserialize, Deserializer};
 
@@ -79,7 +79,7 @@ pub(crate) async fn run(engine: Engine, settings: GcSettings) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        match engine.collect(settings.collection.clone()).await {
+        match engine.tidy(settings.collection.clone()).await {
             Ok(taken) if taken.bytes > 0 => {
                 tracing::info!(
                     images = taken.images.len(),
@@ -90,8 +90,6 @@ pub(crate) async fn run(engine: Engine, settings: GcSettings) {
                 );
             }
             Ok(_) => {}
-            // Somebody prunes: the next round is soon enough.
-            Err(error) if error.kind() == Kind::Conflict => {}
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "the collection failed"),
         }
     }

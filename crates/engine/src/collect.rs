@@ -76,7 +76,7 @@ impl Marks {
 }
 
 impl Engine {
-    /// Runs a collection.
+    /// Runs a collection that somebody asks for.
     ///
     /// # Errors
     ///
@@ -87,6 +87,15 @@ impl Engine {
             collect(shared, &collection, Timestamp::now())
         })
         .await
+    }
+
+    /// Runs a collection that nobody has asked for. It may run beside a prune: nobody is to be told that he can't prune for its sake.
+    ///
+    /// # Errors
+    ///
+    /// When an image that stays can't be read, so that what it needs is not known, or the disk fails.
+    pub async fn tidy(&self, collection: Collection) -> Result<Collected, EngineError> {
+        self.blocking(move |shared| collect(shared, &collection, Timestamp::now())).await
     }
 }
 

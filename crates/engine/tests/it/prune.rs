@@ -169,6 +169,11 @@ async fn root_the_image_that_was_not_used_for_the_longest_time_goes_first() {
     assert_eq!(setup.engine.disk_usage().await.unwrap().total, total - taken.bytes);
     let taken = setup.engine.collect(keep(total - taken.bytes - 40_000)).await.unwrap();
     assert_eq!(evicted(&taken.images), [vec![names[2].clone()]]);
+    // By how full the disk is: never fuller than it can be, and always fuller than not at all.
+    let marks = |high, low| Some(layer_engine::Marks { high, low });
+    let full = |marks| Collection { marks, keep_storage: None, dry_run: true, ..keep(0) };
+    assert!(setup.engine.collect(full(marks(100, 90))).await.unwrap().images.is_empty());
+    assert_eq!(setup.engine.collect(full(marks(0, 0))).await.unwrap().images.len(), 2);
     // By age alone: all that nobody has used since.
     let unused = Collection { unused_for: Some(Duration::from_secs(3600)), keep_storage: None, ..keep(0) };
     assert!(setup.engine.collect(unused.clone()).await.unwrap().images.is_empty());
@@ -267,9 +272,10 @@ async fn root_pulls_and_prunes_at_once_harm_nobody() {
         tokio::spawn(async move {
             let mut prunes = 0;
             while !done.load(Ordering::Acquire) {
-                setup.engine.prune(all()).await.unwrap();
-                setup.engine.collect(keep(0)).await.unwrap();
-                setup.engine.disk_usage().await.unwrap();
+                let engine = &setup.engine;
+                let (pruned, tidied, used) =
+                    tokio::join!(engine.prune(all()), engine.tidy(keep(0)), engine.disk_usage());
+                drop((pruned.unwrap(), tidied.unwrap(), used.unwrap()));
                 prunes += 1;
             }
             prunes

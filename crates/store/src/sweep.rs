@@ -85,6 +85,10 @@ impl<'a> Naming<'a> {
             // What can't be read of the image leads to nothing that could be found later: what can be read is removed.
             let _ = store.collect(image, 0, Unreadable::Passed, &mut doomed);
         }
+        // Layers of an older store may have to be measured, which is done before anybody has to wait for it.
+        for id in &doomed.layers {
+            store.held_layer(*id)?;
+        }
         let mut sweep = Sweep::begin(store)?;
         for id in doomed.blobs {
             sweep.blob(id, None)?;
@@ -107,6 +111,8 @@ impl Store {
     ///
     /// When an image can't be read, since what it needs is then not known: nothing is removed. Or when the disk fails.
     pub fn sweep_leftovers(&self, before: Timestamp) -> Result<(Swept, Rubbish<'_>), StoreError> {
+        // Layers of an older store may have to be measured, which is done before anybody has to wait for it.
+        self.holdings()?;
         let mut sweep = Sweep::begin(self)?;
         let leftovers = sweep.leftovers(before)?;
         for (id, held) in leftovers.blobs {
@@ -129,6 +135,7 @@ impl Store {
     ///
     /// As that.
     pub fn leftovers(&self, before: Timestamp) -> Result<Swept, StoreError> {
+        self.holdings()?;
         let leftovers = Sweep::begin(self)?.leftovers(before)?;
         let all = leftovers.blobs.iter().map(|(_, held)| held);
         let all = all.chain(leftovers.layers.iter().map(|(_, held)| held));

@@ -10,14 +10,17 @@ use http::{HeaderValue, Method, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use layer_proto::{
-    AuthAnswer, AuthConfig, Event, HistoryItem, ImageSummary, LineReader, Mount, MountRequest, Preview, ProgressLine,
-    Removed, auth, mount, preview,
+    AuthAnswer, AuthConfig, CollectRequest, Collected, Event, HistoryItem, ImageSummary, LineReader, Mount,
+    MountRequest, Pin, PinRequest, Preview, ProgressLine, PruneReport, Removed, auth, collection, mount, pin, preview,
+    store_usage,
 };
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::connection::{Connection, VERSION_PREFIX};
 use crate::error::Error;
+use crate::filters::{self, Filter};
 use crate::name;
 
 /// What the daemon can be asked for. Cheap to clone.
@@ -60,15 +63,21 @@ impl Api {
         self.get(&format!("{VERSION_PREFIX}/{what}")).await
     }
 
-    /// The images; all that are stored, or those that `pattern` names. `all` adds those that only other images use.
-    pub(crate) async fn images(&self, pattern: Option<&str>, all: bool) -> Result<Vec<ImageSummary>, Error> {
+    /// The images; all that are stored, or those that `pattern` names and `given` filters choose. `all` adds those that only other images use.
+    pub(crate) async fn images(
+        &self,
+        pattern: Option<&str>,
+        given: &[Filter],
+        all: bool,
+    ) -> Result<Vec<ImageSummary>, Error> {
         let mut target = Target::new(&[VERSION_PREFIX, "/images/json"]);
         if all {
             target.query("all", "1");
         }
-        if let Some(pattern) = pattern {
-            let filters = serde_json::json!({ "reference": { pattern: true } });
-            target.query("filters", &filters.to_string());
+        if pattern.is_some() || !given.is_empty() {
+            let pattern = pattern.map(|pattern| ("reference", pattern));
+            let given = given.iter().map(|(key, value)| (&**key, &**value));
+            target.query("filters", &filters::json(given.chain(pattern)).to_string());
         }
         self.get(&target.text).await
     }
@@ -95,11 +104,47 @@ impl Api {
     }
 
     /// Takes a name from an image, and the image away with its last name.
-    pub(crate) async fn remove(&self, image: &str, force: bool) -> Result<Vec<Removed>, Error> {
+    pub(crate) async fn remove(&self, image: &str, force: bool, no_prune: bool) -> Result<Vec<Removed>, Error> {
         let mut target = Target::image(image, "");
-        if force {
-            target.query("force", "1");
+        for (name, is_set) in [("force", force), ("noprune", no_prune)] {
+            if is_set {
+                target.query(name, "1");
+            }
         }
+        read(&self.connection.ask(Method::DELETE, &target.text, None).await?)
+    }
+
+    /// Removes the images that nobody uses and that `filters`, in docker's form, choose.
+    pub(crate) async fn prune(&self, filters: &serde_json::Value) -> Result<PruneReport, Error> {
+        let mut target = Target::new(&[VERSION_PREFIX, "/images/prune"]);
+        target.query("filters", &filters.to_string());
+        read(&self.connection.ask(Method::POST, &target.text, None).await?)
+    }
+
+    /// Removes what was not used for the longest time.
+    pub(crate) async fn collect(&self, request: &CollectRequest) -> Result<Collected, Error> {
+        self.post(collection::PATH, request).await
+    }
+
+    /// What the store takes on the disk, in the daemon's own words.
+    pub(crate) async fn store_usage(&self) -> Result<Box<RawValue>, Error> {
+        self.get(store_usage::PATH).await
+    }
+
+    /// Pins a name or an image.
+    pub(crate) async fn pin(&self, image: &str) -> Result<Pin, Error> {
+        self.post(pin::PATH, &PinRequest { image: image.to_owned() }).await
+    }
+
+    /// What is pinned.
+    pub(crate) async fn pins(&self) -> Result<Vec<Pin>, Error> {
+        self.get(pin::PATH).await
+    }
+
+    /// Takes the pin off a name, or all pins off an image.
+    pub(crate) async fn unpin(&self, image: &str) -> Result<Vec<Pin>, Error> {
+        let mut target = Target::new(&[pin::PATH]);
+        target.query("image", image);
         read(&self.connection.ask(Method::DELETE, &target.text, None).await?)
     }
 
@@ -129,8 +174,7 @@ impl Api {
 
     /// Mounts an image.
     pub(crate) async fn mount(&self, request: &MountRequest) -> Result<Mount, Error> {
-        let json = serde_json::to_vec(request).map_err(|source| Error::Unreadable { source })?;
-        read(&self.connection.ask(Method::POST, mount::PATH, Some(json)).await?)
+        self.post(mount::PATH, request).await
     }
 
     /// The images that are mounted.
@@ -166,6 +210,11 @@ impl Api {
             target.query("filters", &serde_json::json!(lists).to_string());
         }
         Ok(Lines::new(self.connection.send(Method::GET, &target.text, None).await?))
+    }
+
+    async fn post<T: DeserializeOwned>(&self, target: &str, body: &impl Serialize) -> Result<T, Error> {
+        let json = serde_json::to_vec(body).map_err(|source| Error::Unreadable { source })?;
+        read(&self.connection.ask(Method::POST, target, Some(json)).await?)
     }
 
     async fn get<T: DeserializeOwned>(&self, target: &str) -> Result<T, Error> {

@@ -6,6 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::credentials::Registry;
+use crate::filters::{self, Filter};
 use crate::host::Host;
 
 /// The end of every help.
@@ -38,6 +39,16 @@ pub(crate) enum Command {
     Tag(TagArgs),
     /// Take names from images, and images away with their last name
     Rmi(RemoveArgs),
+    /// Remove images that nobody uses, and what pulls have left behind
+    Prune(PruneArgs),
+    /// Show what the store takes on the disk
+    Df(UsageArgs),
+    /// Keep images from being removed when room is made
+    Pin(PinArgs),
+    /// Take pins off
+    Unpin(PinArgs),
+    /// List what is pinned
+    Pins(PinsArgs),
     /// Mount an image's files on a folder, and print the folder
     Mount(MountArgs),
     /// Take mounts down
@@ -77,6 +88,8 @@ pub(crate) enum ImageCommand {
     /// Take names from images, and images away with their last name
     #[command(visible_alias = "remove")]
     Rm(RemoveArgs),
+    /// Remove images that nobody uses, and what pulls have left behind
+    Prune(PruneArgs),
 }
 
 impl From<ImageCommand> for Command {
@@ -88,6 +101,7 @@ impl From<ImageCommand> for Command {
             ImageCommand::History(args) => Self::History(args),
             ImageCommand::Tag(args) => Self::Tag(args),
             ImageCommand::Rm(args) => Self::Rmi(args),
+            ImageCommand::Prune(args) => Self::Prune(args),
         }
     }
 }
@@ -154,6 +168,9 @@ pub(crate) struct ImagesArgs {
     /// Also images that only others are made of
     #[arg(short, long)]
     pub(crate) all: bool,
+    /// Only images for which this holds: `dangling=true`, `label=KEY[=VALUE]`, `before=IMAGE`, … Can be given more than once
+    #[arg(short, long = "filter", value_name = "KEY=VALUE", value_parser = filters::parse)]
+    pub(crate) filters: Vec<Filter>,
     /// Print image IDs only, each once
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -210,9 +227,69 @@ pub(crate) struct RemoveArgs {
     /// Names, IDs or beginnings of IDs
     #[arg(required = true, value_name = "IMAGE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) images: Vec<String>,
-    /// Remove an image with all its names
+    /// Remove an image with all its names, and pinned ones too
     #[arg(short, long)]
     pub(crate) force: bool,
+    /// Known for docker's sake: there are no untagged parents here that would go along
+    #[arg(long)]
+    pub(crate) no_prune: bool,
+}
+
+/// `layer prune`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is mounted, pinned or part of a running pull always stays. Without --all only images go that have no name any more, because a newer \
+image has it.
+
+Examples:
+  layer prune --all --filter until=240h --filter label=stage=test
+  layer prune --all --keep-storage 20GB --dry-run")]
+pub(crate) struct PruneArgs {
+    /// Remove images with names, too
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Only images for which this holds: `until=TIME`, `label=KEY[=VALUE]`, `label!=KEY[=VALUE]`. Can be given more than once
+    #[arg(long = "filter", value_name = "KEY=VALUE", value_parser = filters::parse)]
+    pub(crate) filters: Vec<Filter>,
+    /// Don't ask
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Stop when the store takes no more than this, as `20GB`; what was not used for the longest time goes first
+    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "filters")]
+    pub(crate) keep_storage: Option<u64>,
+    /// Remove nothing, and tell what would go
+    #[arg(long, conflicts_with = "filters")]
+    pub(crate) dry_run: bool,
+}
+
+/// `layer df`.
+#[derive(Debug, Args)]
+pub(crate) struct UsageArgs {
+    /// Each image, too
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: AboutFormat,
+}
+
+/// `layer pin` and `layer unpin`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A pin on a name stays on the name, whatever image that leads to. By its ID an image is pinned itself. Pins keep images from `layer prune` and \
+from what the daemon removes by itself; `layer rmi` asks for --force.")]
+pub(crate) struct PinArgs {
+    /// Names, IDs or beginnings of IDs
+    #[arg(required = true, value_name = "IMAGE", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) images: Vec<String>,
+}
+
+/// `layer pins`.
+#[derive(Debug, Args)]
+pub(crate) struct PinsArgs {
+    /// How to write the list
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
 }
 
 /// `layer mount`.
@@ -323,6 +400,10 @@ pub(crate) struct AboutArgs {
     pub(crate) format: AboutFormat,
 }
 
+fn size(text: &str) -> Result<u64, String> {
+    layer_proto::parse_size(text).ok_or_else(|| "a size is a number with a unit, such as 20GB or 500MiB".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -337,9 +418,12 @@ mod tests {
     #[test]
     fn the_long_form_means_the_same() {
         let parse = |words: &str| format!("{:?}", Command::from_words(words));
-        for (long, short) in
-            [("image ls -a x", "images -a x"), ("image rm -f x", "rmi -f x"), ("image inspect x y", "inspect x y")]
-        {
+        for (long, short) in [
+            ("image ls -a x", "images -a x"),
+            ("image rm -f x", "rmi -f x"),
+            ("image inspect x y", "inspect x y"),
+            ("image prune -a", "prune -a"),
+        ] {
             assert_eq!(parse(long), parse(short));
         }
     }
@@ -375,6 +459,10 @@ mod tests {
             "layer login /r.example",
             "layer logout https://",
             "layer login --password-stdin",
+            "layer prune --filter x",
+            "layer prune --keep-storage much",
+            "layer prune --keep-storage 1GB --filter until=1h",
+            "layer pin",
         ] {
             assert!(Cli::try_parse_from(words.split(' ')).is_err(), "{words}");
         }

@@ -8,10 +8,13 @@ mod inspect;
 mod login;
 mod logins;
 mod mount;
+mod pin;
 mod preview;
+mod prune;
 mod pull;
 mod remove;
 mod tag;
+mod usage;
 
 use std::time::Duration;
 
@@ -96,6 +99,11 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::History(args) => history::run(&api, args).await,
         Command::Tag(args) => tag::run(&api, args).await,
         Command::Rmi(args) => remove::run(&api, args).await,
+        Command::Prune(args) => prune::run(&api, args).await,
+        Command::Df(args) => usage::run(&api, args).await,
+        Command::Pin(args) => pin::run(&api, args).await,
+        Command::Unpin(args) => pin::unpin(&api, args).await,
+        Command::Pins(args) => pin::list(&api, args).await,
         Command::Mount(args) => mount::run(&api, args).await,
         Command::Umount(args) => mount::unmount(&api, args).await,
         Command::Mounts(args) => mount::list(&api, args).await,

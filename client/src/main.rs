@@ -12,6 +12,7 @@ mod connection;
 mod credentials;
 mod error;
 mod exit;
+mod filters;
 mod host;
 mod name;
 mod render;

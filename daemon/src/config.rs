@@ -14,6 +14,7 @@ mod network;
 mod registries;
 
 use crate::cli::{Args, DEFAULT_CONFIG};
+use crate::collection::{GcSection, GcSettings};
 use network::{Asked, Number, Speed};
 pub(crate) use network::{NetworkArgs, Retries, Seconds};
 use registries::{MirrorTable, ProxyTable};
@@ -42,6 +43,7 @@ pub(crate) struct Settings {
     pub(crate) downloads: Option<u16>,
     pub(crate) network: NetworkArgs,
     pub(crate) shutdown_timeout: Duration,
+    pub(crate) gc: GcSettings,
 }
 
 /// Who may use the sockets besides root.
@@ -80,6 +82,7 @@ struct File {
     minimum_speed_time: Option<Seconds>,
     longest_retry_after: Option<Asked>,
     shutdown_timeout: Option<u16>,
+    gc: GcSection,
 }
 
 /// A place to listen at.
@@ -111,6 +114,9 @@ pub(crate) enum ConfigError {
     /// The environment names a proxy that is none.
     #[error(transparent)]
     Proxy(#[from] ParseProxyError),
+    /// The section about collections contradicts itself.
+    #[error("the settings in `[gc]`: {reason}")]
+    Gc { reason: String },
     /// A path can't be made absolute.
     #[error("find the folder `{}`", .path.display())]
     Path { path: PathBuf, source: io::Error },
@@ -125,6 +131,7 @@ impl Settings {
                 .ok_or_else(|| ConfigError::Read { path: path.clone(), source: io::ErrorKind::NotFound.into() })?,
             None => read(Path::new(DEFAULT_CONFIG))?.unwrap_or_default(),
         };
+        let gc = file.gc.settings().map_err(|reason| ConfigError::Gc { reason })?;
         let root = args.root.or(file.root).unwrap_or_else(|| DEFAULT_ROOT.into());
         Ok(Self {
             root: std::path::absolute(&root).map_err(|source| ConfigError::Path { path: root, source })?,
@@ -154,6 +161,7 @@ impl Settings {
                 .shutdown_timeout
                 .or(file.shutdown_timeout)
                 .map_or(DEFAULT_SHUTDOWN, |seconds| Duration::from_secs(seconds.into())),
+            gc,
         })
     }
 }
@@ -188,7 +196,7 @@ impl ConfigError {
                 Some(format!("without `--config`, `{DEFAULT_CONFIG}` is read if it is there"))
             }
             Self::Parse { .. } => Some("`layerd --help` lists the settings".to_owned()),
-            Self::Read { .. } | Self::TooLarge { .. } | Self::Proxy(_) | Self::Path { .. } => None,
+            Self::Read { .. } | Self::TooLarge { .. } | Self::Proxy(_) | Self::Path { .. } | Self::Gc { .. } => None,
         }
     }
 }

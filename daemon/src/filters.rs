@@ -3,11 +3,12 @@
 mod event;
 mod glob;
 pub(crate) mod moment;
+mod prune;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{Timestamp, Zoned};
-use layer_engine::{Engine, ImageSummary};
+use layer_engine::{Engine, ImageSummary, LabelCondition};
 use layer_reference::Reference;
 use serde::Deserialize;
 
@@ -34,21 +35,11 @@ pub(crate) struct ImageFilter {
     dangling: Option<bool>,
     /// One of these must match, if there are any.
     references: Vec<String>,
-    labels: Vec<Label>,
+    labels: Vec<LabelCondition>,
     /// Only images made before this.
     before: Option<Timestamp>,
     /// Only images made after this.
     since: Option<Timestamp>,
-}
-
-/// A condition on labels.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Label {
-    key: String,
-    /// Any value, if there is none.
-    value: Option<String>,
-    /// Whether it must be there; else it must not.
-    wanted: bool,
 }
 
 impl Filters {
@@ -87,8 +78,8 @@ impl ImageFilter {
                     }
                     filter.references.extend(values.iter().cloned());
                 }
-                "label" => filter.labels.extend(values.iter().map(|text| Label::parse(text, true))),
-                "label!" => filter.labels.extend(values.iter().map(|text| Label::parse(text, false))),
+                "label" => filter.labels.extend(values.iter().map(|text| LabelCondition::parse(text, true))),
+                "label!" => filter.labels.extend(values.iter().map(|text| LabelCondition::parse(text, false))),
                 "before" => {
                     for image in values {
                         filter.end(created(engine, image).await?);
@@ -173,21 +164,6 @@ fn boolean(values: &BTreeSet<String>) -> Option<bool> {
     values.next().is_none().then_some(value)
 }
 
-impl Label {
-    fn parse(text: &str, wanted: bool) -> Self {
-        match text.split_once('=') {
-            Some((key, value)) => Self { key: key.to_owned(), value: Some(value.to_owned()), wanted },
-            None => Self { key: text.to_owned(), value: None, wanted },
-        }
-    }
-
-    fn holds(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
-        let found = labels.and_then(|labels| labels.get(&self.key));
-        let is_there = found.is_some_and(|found| self.value.as_ref().is_none_or(|value| value == found));
-        is_there == self.wanted
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use layer_digest::{Digest, ImageId};
@@ -205,6 +181,7 @@ mod tests {
             created: Some(created.parse().unwrap()),
             labels: Some(labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()),
             size: 1,
+            mounts: 0,
         }
     }
 
@@ -257,7 +234,7 @@ mod tests {
     fn labels_must_all_hold() {
         let image = image(&["a:1"], "2024-01-01T00:00:00Z", &[("k", "v"), ("empty", "")]);
         let takes = |labels: &[(&str, bool)]| {
-            let labels = labels.iter().map(|(text, wanted)| Label::parse(text, *wanted)).collect();
+            let labels = labels.iter().map(|(text, wanted)| LabelCondition::parse(text, *wanted)).collect();
             ImageFilter { labels, ..Default::default() }.takes(&image)
         };
         assert!(takes(&[("k", true), ("k=v", true), ("empty", true), ("empty=", true)]));

@@ -8,7 +8,9 @@
 //! ([`listen`]), [`server`] serves [`routes`] until a signal comes ([`signals`]).
 
 mod answer;
+mod body;
 mod cli;
+mod collection;
 mod config;
 mod envelope;
 mod failure;

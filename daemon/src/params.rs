@@ -27,6 +27,11 @@ impl Params {
         (!value.is_empty()).then_some(value)
     }
 
+    /// All values of a parameter that can be given more than once.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| &**value)
+    }
+
     /// Whether a parameter is there at all, even empty.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(key, _)| key == name)

@@ -14,8 +14,11 @@ mod machine;
 mod mounts;
 mod named;
 mod ping;
+mod pins;
 mod preview;
+mod prune;
 mod pull;
+mod usage;
 mod version;
 
 use axum::Router;
@@ -23,28 +26,30 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware;
 use axum::routing::{MethodRouter, any, delete, get, head, post};
 use hyper::body::Incoming;
-use layer_engine::Engine;
-use layer_proto::{auth as auth_path, mount, preview as preview_path};
+use layer_engine::{Collection, Engine};
+use layer_proto::{auth as auth_path, collection, mount, pin, preview as preview_path, store_usage};
 use tower::util::MapRequest;
 
 use crate::envelope;
 use crate::failure::page_not_found;
 
 /// The largest body of a request that is read into memory. None that is answered so far has more than a line.
-const MAX_BODY: usize = 1 << 20;
+pub(crate) const MAX_BODY: usize = 1 << 20;
 
 /// What every request can use.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     pub(crate) engine: Engine,
+    /// What the daemon collects by itself.
+    pub(crate) collection: Collection,
 }
 
 /// The service that answers requests.
 pub(crate) type Service = MapRequest<Router, fn(http::Request<Incoming>) -> Request>;
 
 /// Puts the service together.
-pub(crate) fn service(engine: Engine) -> Service {
-    let app = App { engine };
+pub(crate) fn service(engine: Engine, collection: Collection) -> Service {
+    let app = App { engine, collection };
     let router = Router::new()
         .route("/_ping", head(ping::head).get(ping::get))
         .route("/version", get(version::show))
@@ -54,15 +59,19 @@ pub(crate) fn service(engine: Engine) -> Service {
         .route("/images/json", or_named(get(images::list)))
         .route("/images/create", or_named(post(pull::create)))
         .route("/images/load", or_named(post(elsewhere::not_yet)))
-        .route("/images/prune", or_named(post(elsewhere::not_yet)))
+        .route("/images/prune", or_named(post(prune::prune)))
         .route("/images/get", or_named(get(elsewhere::not_yet)))
         .route("/images/search", or_named(get(elsewhere::not_yet)))
         .route("/images/", any(named::named))
         .route("/images/{*name}", any(named::named))
+        .route("/system/df", get(usage::docker))
         .route("/containers/json", get(containers::list))
         .route("/containers/{*name}", any(containers::named))
         .route(mount::PATH, post(mounts::mount).get(mounts::list).merge(delete(mounts::unmount)))
-        .route(preview_path::PATH, get(preview::show));
+        .route(preview_path::PATH, get(preview::show))
+        .route(pin::PATH, post(pins::pin).get(pins::list).merge(delete(pins::unpin)))
+        .route(store_usage::PATH, get(usage::store))
+        .route(collection::PATH, post(prune::collect));
     let router = elsewhere::add(router)
         .method_not_allowed_fallback(|| async { page_not_found() })
         .fallback(|| async { page_not_found() })

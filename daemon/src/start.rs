@@ -11,9 +11,9 @@ use crate::cli::Args;
 use crate::config::{ConfigError, Settings};
 use crate::failure::chain;
 use crate::listen::{self, ListenError, Socket};
-use crate::routes;
 use crate::server::Server;
 use crate::signals::{Signals, Wish};
+use crate::{collection, routes};
 use crate::{log, notify};
 
 /// How long clients get to hear that their pulls were stopped.
@@ -85,7 +85,7 @@ async fn live(args: &Args, settings: Settings, passed: &mut ListenFd) -> Result<
     let engine = Engine::open(options).await?;
     let sockets = listen::open(&settings.listen, &settings.group, passed)?;
     let places = sockets.iter().map(Socket::to_string).collect::<Vec<_>>().join(", ");
-    let service = routes::service(engine.clone());
+    let service = routes::service(engine.clone(), settings.gc.collection.clone());
     let server = Server::start(sockets, service).map_err(|source| ListenError::Io {
         path: engine.root().to_owned(),
         action: "watch the sockets",
@@ -94,6 +94,8 @@ async fn live(args: &Args, settings: Settings, passed: &mut ListenFd) -> Result<
     tracing::info!(version = env!("CARGO_PKG_VERSION"), root = %engine.root().display(), listen = places, "started");
     let status = format!("Listening at {places}");
     notify::ready(&status);
+
+    let collector = tokio::spawn(collection::run(engine.clone(), settings.gc));
 
     let signal = loop {
         match signals.next().await {
@@ -113,6 +115,7 @@ async fn live(args: &Args, settings: Settings, passed: &mut ListenFd) -> Result<
     };
     tracing::info!(signal, "stopping");
     notify::stopping("Waiting for running requests");
+    collector.abort();
     server.stop_accepting();
     // Who follows events waits for nothing else.
     engine.close_events();

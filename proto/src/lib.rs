@@ -1,7 +1,7 @@
 //! The wire contract of `layerd`: what travels over its socket, as serde types and nothing else.
 //!
 //! The shapes are those of the Docker Engine API for images, written as version [`ApiVersion::CURRENT`] has them; [`ImageSummary::at`] and
-//! [`ImageInspect::at`] turn them into what an older version showed. What Docker has no word for lives under [`mount::PATH`].
+//! [`ImageInspect::at`] turn them into what an older version showed. What Docker has no word for lives under paths like [`mount::PATH`].
 //!
 //! Writing is exact: a member that dockerd sends as `null` or `[]` is sent so, one that it leaves out is left out. Reading is tolerant: a
 //! member that is absent, `null` or unknown is no error, so that a client of this version can talk to an older or a newer daemon.
@@ -10,28 +10,38 @@
 
 mod api;
 pub mod auth;
+pub mod collection;
 mod descriptor;
+mod disk_usage;
 mod error;
 mod event;
 pub mod image;
 mod info;
 pub mod mount;
+pub mod pin;
 pub mod ping;
 pub mod preview;
 pub mod progress;
+mod prune;
 mod size;
+pub mod store_usage;
 mod tolerant;
 mod version;
 
 pub use api::{ApiVersion, ParseApiVersionError, ZERO_TIME};
 pub use auth::{AuthAnswer, AuthConfig, Secret};
+pub use collection::{CollectRequest, Collected, Evicted};
 pub use descriptor::{Descriptor, Platform};
+pub use disk_usage::DiskUsage;
 pub use error::ErrorBody;
 pub use event::{Actor, Event};
 pub use image::{HistoryItem, ImageInspect, ImageSummary, Removed};
 pub use info::{Commit, IndexConfig, Info, Plugins, RegistryConfig, Swarm};
 pub use mount::{Mount, MountRequest};
+pub use pin::{Pin, PinRequest};
 pub use preview::Preview;
 pub use progress::{LayerStatus, LineReader, ProgressDetail, ProgressLine, Pulled};
-pub use size::decimal_size;
+pub use prune::PruneReport;
+pub use size::{decimal_size, parse_size};
+pub use store_usage::{ImageUsage, StoreUsage};
 pub use version::{Component, PlatformName, Version};

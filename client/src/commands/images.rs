@@ -19,7 +19,7 @@ const NONE: &str = "<none>";
 
 /// Prints the images, a line a name.
 pub(super) async fn run(api: &Api, args: ImagesArgs) -> Result<Exit, Error> {
-    let images = api.images(args.name.as_deref(), args.all).await.map_err(|error| match &args.name {
+    let images = api.images(args.name.as_deref(), &args.filters, args.all).await.map_err(|error| match &args.name {
         Some(name) => error.during("list", name.as_str()),
         None => error,
     })?;

@@ -44,9 +44,13 @@ fn a_name_becomes_a_filter() {
         run(&mut layer(&daemon, ["images", "-a", "*/app:1"])),
         done("REPOSITORY   TAG       IMAGE ID   CREATED   SIZE\n")
     );
+    run(&mut layer(&daemon, ["image", "ls", "-q", "-f", "dangling=true"]));
     assert_eq!(
         daemon.lines(),
-        ["GET /v1.51/images/json?all=1&filters=%7B%22reference%22%3A%7B%22%2A%2Fapp%3A1%22%3Atrue%7D%7D"]
+        [
+            "GET /v1.51/images/json?all=1&filters=%7B%22reference%22%3A%7B%22%2A%2Fapp%3A1%22%3Atrue%7D%7D",
+            "GET /v1.51/images/json?filters=%7B%22dangling%22%3A%7B%22true%22%3Atrue%7D%7D",
+        ]
     );
 }
 

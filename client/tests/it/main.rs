@@ -7,6 +7,7 @@ mod daemon;
 mod images;
 mod login;
 mod mounts;
+mod prune;
 mod pull;
 mod terminal;
 mod unreachable;

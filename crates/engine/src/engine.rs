@@ -35,8 +35,8 @@ pub(crate) struct Shared {
     transfer: Transfer,
     pub(crate) mounts: Mounts,
     pub(crate) journal: Arc<Journal>,
-    /// Held while names are given to what has one, or taken: whoever removes an image must know all its names.
-    pub(crate) naming: Mutex<()>,
+    /// Held by a prune that somebody asked for: there is one at a time.
+    pub(crate) pruning: Mutex<()>,
 }
 
 /// Figures about a store.
@@ -44,7 +44,7 @@ pub(crate) struct Shared {
 pub struct StoreInfo {
     /// Where it lies.
     pub root: PathBuf,
-    /// How many images have names.
+    /// How many images there are.
     pub images: usize,
     /// How many layers are unpacked.
     pub layers: usize,
@@ -74,7 +74,8 @@ impl Engine {
         let pulls = Arc::clone(&journal);
         let transfer = Transfer::new(Arc::clone(&store), client.clone(), options.limits)
             .observed(move |outcome| pulls.note_transfer(Action::Pull, outcome.image, &outcome.reference));
-        Ok(Self { shared: Arc::new(Shared { store, client, transfer, mounts, journal, naming: Mutex::new(()) }) })
+        let shared = Shared { store, client, transfer, mounts, journal, pruning: Mutex::default() };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Where the store lies.
@@ -118,12 +119,9 @@ impl Engine {
     /// When the disk fails.
     pub async fn info(&self) -> Result<StoreInfo, EngineError> {
         self.blocking(|shared| {
-            let mut images: Vec<_> = shared.store.names().into_iter().map(|named| named.target.digest).collect();
-            images.sort_unstable();
-            images.dedup();
             Ok(StoreInfo {
                 root: shared.store.path().to_owned(),
-                images: images.len(),
+                images: shared.store.images().len(),
                 layers: shared.store.layer_ids()?.len(),
                 mounts: shared.mounts.len(),
                 free_bytes: shared.store.free_bytes()?,

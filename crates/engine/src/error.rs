@@ -83,6 +83,21 @@ pub enum EngineError {
         /// Where.
         target: PathBuf,
     },
+    /// The image is pinned.
+    #[error("conflict: unable to delete {id} (must be forced) - image is pinned")]
+    Pinned {
+        /// The image, in short form.
+        id: String,
+    },
+    /// There is no pin to take off.
+    #[error("`{name}` is not pinned")]
+    NotPinned {
+        /// A name or an image.
+        name: String,
+    },
+    /// There is one prune at a time.
+    #[error("a prune operation is already running")]
+    PruneRunning,
     /// Nothing is mounted there, or of that image.
     #[error("nothing is mounted at or from `{what}`")]
     NotMounted {
@@ -142,11 +157,13 @@ impl EngineError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Name(_) | Self::TagWithDigest | Self::BadTarget { .. } | Self::Ambiguous { .. } => Kind::Invalid,
-            Self::NoSuchImage { .. } | Self::NoPlatform { .. } | Self::NotMounted { .. } => Kind::NotFound,
+            Self::NoSuchImage { .. } | Self::NoPlatform { .. } | Self::NotMounted { .. } | Self::NotPinned { .. } => {
+                Kind::NotFound
+            }
             // Nobody was asked: the name of the registry is none.
             Self::Login(RegistryError::BadRequest { .. }) => Kind::Invalid,
             Self::Login(error) => Kind::from(error),
-            Self::ManyNames { .. } | Self::Mounted { .. } => Kind::Conflict,
+            Self::ManyNames { .. } | Self::Mounted { .. } | Self::Pinned { .. } | Self::PruneRunning => Kind::Conflict,
             Self::Mount { source: MountError::Busy { .. }, .. } => Kind::Conflict,
             Self::Stack { source: StackError::DanglingLink { .. }, .. } => Kind::Corrupt,
             Self::MountFiles { source, .. } if source.kind() == io::ErrorKind::StorageFull => Kind::NoSpace,
@@ -163,6 +180,7 @@ impl EngineError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Mounted { target, .. } => Some(format!("unmount it first: `layer umount {}`", target.display())),
+            Self::Pinned { .. } => Some("take the pin off with `layer unpin`, or force it".to_owned()),
             Self::Store(StoreError::Damaged(_) | StoreError::NoLayer(_) | StoreError::NoBlob(_)) => {
                 Some("pull the image again: what is missing or damaged is fetched anew".to_owned())
             }

@@ -139,6 +139,11 @@ impl Journal {
         self.add(action, reference.familiar(), &reference.repository().familiar(), self.labels(image));
     }
 
+    /// Notes that images nobody uses were removed, and how many bytes that freed.
+    pub(crate) fn note_prune(&self, bytes: u64) {
+        self.push(Action::Prune, String::new(), BTreeMap::from([("reclaimed".to_owned(), bytes.to_string())]));
+    }
+
     /// The labels of an image, as far as they can be read: an event is told in any case.
     fn labels(&self, image: ImageId) -> BTreeMap<String, String> {
         let variant = lookup::find(&self.store, &image.to_string()).and_then(|found| found.variant(&self.store, None));

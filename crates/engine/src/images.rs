@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use layer_digest::ImageId;
 use layer_oci::{Descriptor, ImageConfig, Platform};
-use layer_store::Store;
 
+use crate::engine::Shared;
 use crate::lookup::{self, Found};
 use crate::{Engine, EngineError};
 
@@ -28,6 +28,8 @@ pub struct ImageSummary {
     pub labels: Option<BTreeMap<String, String>>,
     /// The bytes of all platforms that are in the store, packed and unpacked.
     pub size: u64,
+    /// How often it is mounted.
+    pub mounts: u64,
 }
 
 /// All about one platform of an image.
@@ -69,7 +71,7 @@ pub struct HistoryItem {
 }
 
 impl Engine {
-    /// All images that have names, the newest first.
+    /// All images, the newest first. Those that lost their last name to another image are among them, without names.
     ///
     /// An image that can't be read is left out, and the log says so: one damaged file must not hide all images.
     ///
@@ -80,7 +82,7 @@ impl Engine {
         self.blocking(|shared| {
             let mut images = Vec::new();
             for found in lookup::all(&shared.store) {
-                match summary(&shared.store, &found) {
+                match summary(shared, &found) {
                     Ok(image) => images.push(image),
                     Err(error) => {
                         tracing::error!(image = %found.id(), error = &error as &dyn std::error::Error, "cannot read an image");
@@ -109,7 +111,7 @@ impl Engine {
                 repo_tags: found.repo_tags(),
                 repo_digests: found.repo_digests(),
                 size: variant.packed_size().saturating_add(index),
-                last_tagged: found.names.iter().map(|named| named.tagged).max(),
+                last_tagged: found.since,
                 descriptor: found.target,
                 platform: variant.platform,
                 config: variant.config,
@@ -161,7 +163,8 @@ fn named(error: EngineError, name: &str) -> EngineError {
     }
 }
 
-fn summary(store: &Store, found: &Found) -> Result<ImageSummary, EngineError> {
+pub(crate) fn summary(shared: &Shared, found: &Found) -> Result<ImageSummary, EngineError> {
+    let store = &shared.store;
     let variants = found.variants(store)?;
     let mut size = 0u64;
     for variant in &variants {
@@ -176,5 +179,6 @@ fn summary(store: &Store, found: &Found) -> Result<ImageSummary, EngineError> {
         created: shown.config.created.as_deref().and_then(|text| text.parse().ok()),
         labels: shown.config.config.labels.clone(),
         size,
+        mounts: shared.mounts.count(found.id()),
     })
 }

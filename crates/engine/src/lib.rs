@@ -1,21 +1,28 @@
-//! What an image daemon can do, as plain calls: pull, list, inspect, tag, remove, mount.
+//! What an image daemon can do, as plain calls: pull, list, inspect, tag, remove, prune, mount.
 //!
 //! [`Engine`] ties the store, the transfers and the mounts together for a caller in the same process: the daemon, or any other Rust program.
 //! Its types are plain values. It knows no HTTP, no API versions and no wire format; words for users are only in errors and warnings.
 
+mod collect;
 mod engine;
 mod error;
 mod events;
 mod images;
+mod labels;
 mod login;
 mod lookup;
 mod mounts;
 mod names;
+mod pins;
+mod prune;
+mod usage;
 
+pub use collect::{Collected, Collection, Evicted, Marks};
 pub use engine::{Engine, Options, StoreInfo};
 pub use error::{EngineError, Kind, OpenError};
 pub use events::{Action, EventReader, ImageEvent};
 pub use images::{HistoryItem, ImageDetail, ImageSummary};
+pub use labels::LabelCondition;
 pub use layer_registry::{
     Credentials, InsecureHost, Login, MirrorUrl, Options as RegistryOptions, ParseInsecureHostError, ParseMirrorError,
     ParseProxyError, Proxies, ProxyUrl, Secret, SetupError,
@@ -25,3 +32,6 @@ pub use layer_transfer::{
 };
 pub use mounts::{MountInfo, MountRequest};
 pub use names::Removed;
+pub use pins::Pin;
+pub use prune::{PruneRequest, Pruned};
+pub use usage::{DiskUsage, ImageUsage};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use layer_digest::{BlobId, Digest, ImageId};
 use layer_oci::{Descriptor, Document, ImageConfig, Manifest, Platform};
 use layer_reference::Reference;
-use layer_store::{Named, Store, StoreError};
+use layer_store::{Named, Store, StoreError, StoredImage};
 
 use crate::EngineError;
 
@@ -19,8 +19,12 @@ const MAX_DEPTH: usize = 4;
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) target: Descriptor,
-    /// All names that lead to it, in order.
+    /// All names that lead to it, in order. An image that lost the last to another one has none.
     pub(crate) names: Vec<Named>,
+    /// Whether it, or one of its names, is pinned.
+    pub(crate) pinned: bool,
+    /// When it got the youngest of its names, or lost the last.
+    pub(crate) since: Option<jiff::Timestamp>,
     /// The name that it was found by; `None` if it was by ID.
     pub(crate) by: Option<Reference>,
 }
@@ -121,18 +125,13 @@ impl Found {
     }
 }
 
-/// All images that have names.
+/// All images, by digest.
 pub(crate) fn all(store: &Store) -> Vec<Found> {
-    let mut images: Vec<Found> = Vec::new();
-    let mut names = store.names();
-    names.sort_by(|a, b| (a.target.digest, &a.reference).cmp(&(b.target.digest, &b.reference)));
-    for named in names {
-        match images.last_mut() {
-            Some(image) if image.target.digest == named.target.digest => image.names.push(named),
-            _ => images.push(Found { target: named.target.clone(), names: vec![named], by: None }),
-        }
-    }
-    images
+    let found = |image: StoredImage| {
+        let (pinned, since) = (image.is_pinned(), image.since());
+        Found { target: image.target, names: image.names, pinned, since, by: None }
+    };
+    store.images().into_iter().map(found).collect()
 }
 
 /// The image that `name` means: a name, a digest or ID, or the unique beginning of one.

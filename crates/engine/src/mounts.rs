@@ -103,6 +103,12 @@ impl Mounts {
         mounts.values().map(|(info, _)| info).find(|info| info.image == image).cloned()
     }
 
+    /// How many mounts there are of an image.
+    pub(crate) fn count(&self, image: ImageId) -> u64 {
+        let mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        mounts.values().filter(|(info, _)| info.image == image).count() as u64
+    }
+
     fn all(&self) -> Vec<MountInfo> {
         self.mounts.lock().unwrap_or_else(PoisonError::into_inner).values().map(|(info, _)| info.clone()).collect()
     }
@@ -124,18 +130,30 @@ impl Engine {
     /// When there is no such image, the target can't be mounted on, or the kernel refuses.
     pub async fn mount(&self, request: MountRequest) -> Result<MountInfo, EngineError> {
         self.blocking(move |shared| {
+            // Until it is leased, nobody may take the image away that was found.
+            let naming = shared.store.naming();
             let found = lookup::find(&shared.store, &request.image)?;
             let variant = found.variant(&shared.store, request.platform.as_ref())?;
             let info = describe(shared, &found, &variant, &request)?;
             // First the lease, then the look at what is there.
             let lease = lease(&shared.store, &info);
+            drop(naming);
             let result = build(shared, &found, &info);
             if result.is_err() {
                 clear(shared, &info.id);
             }
             result?;
+            let naming = shared.store.naming();
+            // Somebody may have removed it by name while its layers were stacked, when nobody could know of this mount.
+            if !shared.store.images().iter().any(|image| image.target.digest == info.image.0) {
+                let _ = layer_mount::unmount(&info.target);
+                clear(shared, &info.id);
+                return Err(EngineError::NoSuchImage { name: request.image });
+            }
             let mut mounts = shared.mounts.mounts.lock().unwrap_or_else(PoisonError::into_inner);
             mounts.insert(info.id.clone(), (info.clone(), lease));
+            drop(mounts);
+            drop(naming);
             shared.store.touch(info.image);
             shared.journal.note(Action::Mount, info.image, &info.target.display().to_string());
             tracing::info!(image = %info.image, target = %info.target.display(), writable = info.writable, "mounted");

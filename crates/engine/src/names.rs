@@ -1,12 +1,12 @@
 //! Giving and taking names.
 
-use std::sync::PoisonError;
-
-use layer_digest::ImageId;
+use layer_digest::{Digest, ImageId};
 use layer_reference::Reference;
+use layer_store::Swept;
 
+use crate::engine::Shared;
 use crate::events::Action;
-use crate::lookup;
+use crate::lookup::{self, Found};
 use crate::{Engine, EngineError};
 
 /// What removing an image did, in the order in which it happened.
@@ -19,7 +19,8 @@ pub enum Removed {
 }
 
 impl Engine {
-    /// Gives an image another name, taking it from the image that had it.
+    /// Gives an image another name, taking it from the image that had it. If that was the image's last, it stays without one until it is
+    /// pruned.
     ///
     /// # Errors
     ///
@@ -31,9 +32,9 @@ impl Engine {
         let (source, target) = (source.to_owned(), target.or_latest());
         self.blocking(move |shared| {
             target.check_reserved()?;
-            let _naming = shared.naming.lock().unwrap_or_else(PoisonError::into_inner);
+            let naming = shared.store.naming();
             let found = lookup::find(&shared.store, &source)?;
-            shared.store.set_name(&target, &found.target)?;
+            naming.set_name(&target, &found.target)?;
             shared.journal.note(Action::Tag, found.id(), &target.familiar());
             tracing::info!(image = %found.id(), name = %target, "tagged");
             Ok(())
@@ -41,15 +42,15 @@ impl Engine {
         .await
     }
 
-    /// Takes a name from an image; with its last name goes the image. By ID all its names are taken, if it has one or `force` is set.
+    /// Takes a name from an image; with its last name goes the image. By ID all its names are taken, if it has one at most or `force` is set.
     ///
     /// # Errors
     ///
-    /// When there is no such image, it has several names and is meant by its ID, or it is mounted.
+    /// When there is no such image, it has several names and is meant by its ID, it is mounted, or it is pinned and `force` is not set.
     pub async fn remove(&self, name: &str, force: bool) -> Result<Vec<Removed>, EngineError> {
         let name = name.to_owned();
         self.blocking(move |shared| {
-            let _naming = shared.naming.lock().unwrap_or_else(PoisonError::into_inner);
+            let naming = shared.store.naming();
             let found = lookup::find(&shared.store, &name)?;
             let references: Vec<Reference> = match &found.by {
                 // The name itself, or, by digest, all names in that repository.
@@ -66,22 +67,87 @@ impl Engine {
                 None => found.names.iter().map(|named| named.reference.clone()).collect(),
             };
             let is_last = references.len() == found.names.len();
+            let id = || found.target.digest.short();
             if is_last && let Some(mount) = shared.mounts.of_image(found.id()) {
-                return Err(EngineError::Mounted { id: found.target.digest.short(), target: mount.target });
+                return Err(EngineError::Mounted { id: id(), target: mount.target });
             }
-            shared.store.remove_names(&references)?;
+            let takes_pin = found.names.iter().any(|it| it.pinned.is_some() && references.contains(&it.reference));
+            if (takes_pin || is_last && found.pinned) && !force {
+                return Err(EngineError::Pinned { id: id() });
+            }
             let mut removed: Vec<_> =
                 references.iter().map(|reference| Removed::Untagged(reference.familiar())).collect();
-            for reference in &references {
-                shared.journal.note_gone(Action::Untag, found.id(), &reference.familiar());
-            }
-            if is_last && shared.store.sweep(&found.target)? {
-                removed.push(Removed::Deleted(found.id()));
-                shared.journal.note_gone(Action::Delete, found.id(), &found.id().to_string());
+            if is_last {
+                check_others(shared, &[found.target.digest])?;
+                naming.remove_images(&[found.target.digest])?;
+                let (swept, rubbish) = naming.sweep(std::slice::from_ref(&found.target))?;
+                drop(naming);
+                drop(rubbish);
+                note_untagged(shared, &found, &references);
+                note_deleted(shared, &swept.gone);
+                removed.extend(swept.gone.into_iter().map(|image| Removed::Deleted(ImageId(image))));
+            } else {
+                naming.remove_names(&references)?;
+                note_untagged(shared, &found, &references);
             }
             tracing::info!(image = %found.id(), names = references.len(), deleted = is_last, "removed");
             Ok(removed)
         })
         .await
     }
+}
+
+/// Removes the images that `choose` takes, unless somebody uses them: what is mounted, pinned, or being pulled anew stays. Gives the images
+/// that were taken out of the store.
+pub(crate) fn remove_unused(
+    shared: &Shared,
+    choose: impl Fn(&Found) -> bool,
+) -> Result<(Vec<Found>, Swept), EngineError> {
+    let naming = shared.store.naming();
+    let chosen: Vec<_> =
+        lookup::all(&shared.store).into_iter().filter(|found| !is_used(shared, found) && choose(found)).collect();
+    if chosen.is_empty() {
+        return Ok((chosen, Swept::default()));
+    }
+    let digests: Vec<_> = chosen.iter().map(|found| found.target.digest).collect();
+    check_others(shared, &digests)?;
+    naming.remove_images(&digests)?;
+    let targets: Vec<_> = chosen.iter().map(|found| found.target.clone()).collect();
+    let (swept, rubbish) = naming.sweep(&targets)?;
+    // Names can be given again while the trees are cleared.
+    drop(naming);
+    drop(rubbish);
+    for found in &chosen {
+        let names: Vec<_> = found.names.iter().map(|named| named.reference.clone()).collect();
+        note_untagged(shared, found, &names);
+    }
+    note_deleted(shared, &swept.gone);
+    Ok((chosen, swept))
+}
+
+/// Tells that an image has lost names.
+fn note_untagged(shared: &Shared, found: &Found, names: &[Reference]) {
+    for name in names {
+        shared.journal.note_gone(Action::Untag, found.id(), &name.familiar());
+    }
+}
+
+/// Tells that images are gone.
+fn note_deleted(shared: &Shared, gone: &[Digest]) {
+    for image in gone.iter().copied().map(ImageId) {
+        shared.journal.note_gone(Action::Delete, image, &image.to_string());
+    }
+}
+
+/// Whether an image must stay: it is pinned, mounted, or part of a pull that runs. Mounts and pulls have a lease on it.
+pub(crate) fn is_used(shared: &Shared, found: &Found) -> bool {
+    found.pinned || shared.store.is_leased(layer_digest::BlobId(found.target.digest))
+}
+
+/// Sees to it that the images that stay can be read, as they must be to know what they need: before any name is taken.
+fn check_others(shared: &Shared, leaving: &[Digest]) -> Result<(), EngineError> {
+    for image in shared.store.images().iter().filter(|image| !leaving.contains(&image.target.digest)) {
+        shared.store.closure(&image.target)?;
+    }
+    Ok(())
 }

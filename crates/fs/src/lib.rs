@@ -11,11 +11,13 @@ mod dir;
 mod lock;
 pub mod resolve;
 mod tree;
+mod usage;
 mod writeback;
 mod xattr;
 
 pub use dir::{Dir, FileKind, Name};
 pub use lock::{Lock, LockError};
 pub use tree::remove_tree;
+pub use usage::{allocated, tree_allocated};
 pub use writeback::start_writeback;
 pub use xattr::{copy_xattrs, list_xattrs};

@@ -7,6 +7,7 @@ use layer_digest::{BlobId, Digest, Verified};
 use layer_fs::{Dir, FileKind};
 use layer_oci::Descriptor;
 
+use crate::store::Grave;
 use crate::{Store, StoreError};
 
 /// Blobs never change, and say so.
@@ -79,13 +80,10 @@ impl Store {
             .map_err(StoreError::io("write", blob_name(id.0)))
     }
 
-    /// Removes a blob. It's no error when there is none.
-    ///
-    /// # Errors
-    ///
-    /// When the disk fails.
-    pub(crate) fn remove_blob(&self, id: BlobId) -> Result<(), StoreError> {
-        self.blob_dir(id.0)?.remove_file(id.0.hex().as_str()).map_err(StoreError::io("remove", blob_name(id.0)))
+    /// Takes a blob out of sight. What it returns is to be cleared.
+    pub(crate) fn bury_blob(&self, id: BlobId) -> Result<Option<Grave>, StoreError> {
+        let dir = self.blob_dir(id.0)?;
+        self.bury(&dir, &id.0.hex()).map_err(StoreError::io("remove", blob_name(id.0)))
     }
 
     pub(crate) fn blob_dir(&self, digest: Digest) -> Result<Dir, StoreError> {

@@ -49,7 +49,7 @@ impl OpenError {
         match self {
             Self::Locked { .. } => Some("stop the other one, or give this one a `--root` of its own".to_owned()),
             Self::Damaged { path, .. } => Some(format!(
-                "move `{}` away to start without names; the blobs and layers are kept, and pulling an image again is quick",
+                "move `{}` away to start without names; the blobs and layers are kept until the next prune or collection, so that pulling an image again soon is quick",
                 path.display()
             )),
             Self::Io { .. } => None,

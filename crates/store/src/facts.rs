@@ -18,10 +18,12 @@ pub(crate) struct Facts {
     _db: sled::Db,
     /// From blob to the diffID that it decompresses to.
     diffs: sled::Tree,
-    /// From image to the second it was last used.
+    /// From image to the moment it was last used, in milliseconds since 1970.
     used: sled::Tree,
     /// From number to event.
     events: sled::Tree,
+    /// From layer to the bytes that its files take on the disk, where its record doesn't say.
+    layer_bytes: sled::Tree,
 }
 
 impl Facts {
@@ -54,9 +56,12 @@ impl Facts {
                 .mode(sled::Mode::LowSpace)
                 .flush_every_ms(Some(2000))
                 .open()?;
+            // Of an earlier form, in seconds.
+            db.drop_tree("used")?;
             Ok(Self {
                 diffs: db.open_tree("diffs")?,
-                used: db.open_tree("used")?,
+                used: db.open_tree("last-use")?,
+                layer_bytes: db.open_tree("layer-bytes")?,
                 events: db.open_tree("events")?,
                 _db: db,
             })
@@ -82,13 +87,24 @@ impl Facts {
         report(self.diffs.remove(blob.to_string()));
     }
 
-    pub(crate) fn set_used(&self, image: Digest, second: i64) {
-        report(self.used.insert(image.to_string(), &second.to_be_bytes()));
+    pub(crate) fn set_used(&self, image: Digest, millisecond: i64) {
+        set_number(&self.used, &image.to_string(), millisecond.to_be_bytes());
     }
 
     pub(crate) fn used(&self, image: Digest) -> Option<i64> {
-        let bytes = report(self.used.get(image.to_string()))??;
-        bytes.as_ref().try_into().ok().map(i64::from_be_bytes)
+        number(&self.used, &image.to_string()).map(i64::from_be_bytes)
+    }
+
+    pub(crate) fn set_layer_bytes(&self, layer: DiffId, bytes: u64) {
+        set_number(&self.layer_bytes, &layer.to_string(), bytes.to_be_bytes());
+    }
+
+    pub(crate) fn layer_bytes(&self, layer: DiffId) -> Option<u64> {
+        number(&self.layer_bytes, &layer.to_string()).map(u64::from_be_bytes)
+    }
+
+    pub(crate) fn forget_layer(&self, layer: DiffId) {
+        report(self.layer_bytes.remove(layer.to_string()));
     }
 
     pub(crate) fn set_event(&self, number: u64, bytes: &[u8], kept: u64) {
@@ -108,6 +124,14 @@ impl Facts {
     pub(crate) fn forget_image(&self, image: Digest) {
         report(self.used.remove(image.to_string()));
     }
+}
+
+fn set_number(tree: &sled::Tree, key: &str, number: [u8; 8]) {
+    report(tree.insert(key, &number));
+}
+
+fn number(tree: &sled::Tree, key: &str) -> Option<[u8; 8]> {
+    report(tree.get(key))??.as_ref().try_into().ok()
 }
 
 /// A fact that can't be kept or read is one that is not known: worth a line in the log, and nothing more.

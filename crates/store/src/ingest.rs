@@ -50,6 +50,13 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Removes what has come of a blob. It's no error when there is nothing.
+    pub(crate) fn remove_partial(&self, id: BlobId) -> Result<(), StoreError> {
+        self.ingest.remove_file(part_name(id.0).as_str()).map_err(StoreError::io("remove", ingest_name(id.0)))
+    }
+}
+
 impl Ingest {
     /// How many bytes there are.
     pub fn len(&self) -> u64 {
@@ -132,6 +139,11 @@ impl Ingest {
 
 fn part_name(digest: Digest) -> String {
     format!("{}-{}.part", digest.algorithm().name(), digest.hex())
+}
+
+/// The blob that a partial file is of, by the file's name.
+pub(crate) fn partial_id(name: &str) -> Option<BlobId> {
+    name.strip_suffix(".part")?.replacen('-', ":", 1).parse().ok()
 }
 
 fn ingest_name(digest: Digest) -> String {

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use layer_digest::{BlobId, DiffId, Verified};
-use layer_fs::Dir;
+use layer_fs::{Dir, allocated, tree_allocated};
+use serde::{Deserialize, Serialize};
 
 use crate::store::Grave;
 use crate::{Ingest, LayerRecord, Store, StoreError};
@@ -27,7 +29,37 @@ pub struct Layer {
 
 /// Records that have been read. They never change; a layer that is removed is forgotten.
 #[derive(Debug, Default)]
-pub(crate) struct Records(Mutex<HashMap<DiffId, Arc<LayerRecord>>>);
+pub(crate) struct Records {
+    layers: Mutex<HashMap<DiffId, Arc<LayerRecord>>>,
+    disk: Mutex<HashMap<DiffId, LayerDisk>>,
+}
+
+/// What a layer takes on the disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LayerDisk {
+    /// The bytes of its folder with all in it, as `du` counts them.
+    pub(crate) bytes: u64,
+    /// When it was unpacked.
+    pub(crate) modified: Timestamp,
+}
+
+/// `layer.json`: the record, and what the store found out itself.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Written<'a> {
+    #[serde(flatten)]
+    record: &'a LayerRecord,
+    /// The bytes that the files take on the disk.
+    allocated: u64,
+}
+
+/// What of that other calls need than those who want the record.
+#[derive(Deserialize)]
+struct Measured {
+    /// Older stores have not written it down.
+    #[serde(default)]
+    allocated: Option<u64>,
+}
 
 /// A layer being unpacked, which nobody sees. Dropped without [`StagedLayer::commit`], it is removed.
 #[derive(Debug)]
@@ -47,21 +79,57 @@ impl Store {
     /// When its record can't be read.
     pub fn layer(&self, id: DiffId) -> Result<Option<Layer>, StoreError> {
         let fs = self.path().join(layer_name(id)).join(FILES);
-        if let Some(record) = self.records.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+        if let Some(record) = self.records.layers.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
             return Ok(Some(Layer { record: Arc::clone(record), fs }));
         }
+        let Some(record) = self.read_record(id)? else { return Ok(None) };
+        let record: Arc<LayerRecord> = Arc::new(record);
+        self.records.layers.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&record));
+        Ok(Some(Layer { record, fs }))
+    }
+
+    /// What a layer takes on the disk, by what was written down when it was unpacked.
+    pub(crate) fn layer_disk(&self, id: DiffId) -> Result<Option<LayerDisk>, StoreError> {
+        if let Some(disk) = self.records.disk.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+            return Ok(Some(*disk));
+        }
+        let Some(measured) = self.read_record::<Measured>(id)? else { return Ok(None) };
+        let measure = || -> std::io::Result<LayerDisk> {
+            let folder = self.layers.open_dir(id.0.algorithm().name())?.open_dir(id.0.hex())?;
+            let files = match measured.allocated.or_else(|| self.facts.layer_bytes(id)) {
+                Some(files) => files,
+                None => {
+                    let files = tree_allocated(&folder.open_dir(FILES)?)?;
+                    self.facts.set_layer_bytes(id, files);
+                    files
+                }
+            };
+            let own = rustix::fs::fstat(&folder)?;
+            let record = folder.stat(RECORD)?.as_ref().map_or(0, allocated);
+            Ok(LayerDisk { bytes: files + allocated(&own) + record, modified: crate::holdings::modified(&own) })
+        };
+        let disk = match measure() {
+            Ok(disk) => disk,
+            // Somebody has removed it meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::io("measure", layer_name(id))(error)),
+        };
+        self.records.disk.lock().unwrap_or_else(PoisonError::into_inner).insert(id, disk);
+        Ok(Some(disk))
+    }
+
+    /// Reads what is written of a layer; `None` when there is none.
+    fn read_record<T: serde::de::DeserializeOwned>(&self, id: DiffId) -> Result<Option<T>, StoreError> {
+        let what = || format!("{}/{RECORD}", layer_name(id));
         let folder = self.layer_dir(id)?;
         let bytes = match folder.open_dir(id.0.hex()).and_then(|dir| dir.read(RECORD, MAX_RECORD)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StoreError::io("read", format!("{}/{RECORD}", layer_name(id)))(error)),
+            Err(error) => return Err(StoreError::io("read", what())(error)),
         };
-        let record: LayerRecord = serde_json::from_slice(&bytes).map_err(|error| {
-            StoreError::io("read", format!("{}/{RECORD}", layer_name(id)))(std::io::Error::from(error))
-        })?;
-        let record = Arc::new(record);
-        self.records.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&record));
-        Ok(Some(Layer { record, fs }))
+        let record = serde_json::from_slice(&bytes)
+            .map_err(|error| StoreError::io("read", what())(std::io::Error::from(error)))?;
+        Ok(Some(record))
     }
 
     /// Makes room to unpack a layer in.
@@ -120,7 +188,9 @@ impl Store {
 
     /// Takes a layer out of sight. What it returns is to be cleared.
     pub(crate) fn bury_layer(&self, id: DiffId) -> Result<Option<Grave>, StoreError> {
-        self.records.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.records.layers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.records.disk.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.facts.forget_layer(id);
         let dir = self.layer_dir(id)?;
         self.bury(&dir, &id.0.hex()).map_err(StoreError::io("remove", layer_name(id)))
     }
@@ -157,14 +227,17 @@ impl StagedLayer {
     ) -> Result<(), StoreError> {
         let id = diff.id();
         let what = || layer_name(id);
-        let json =
-            serde_json::to_vec(record).map_err(|error| StoreError::io("write", what())(std::io::Error::from(error)))?;
-        let write = || {
-            self.dir.write_atomic(RECORD, &json, 0o400)?;
-            // One sync covers the files of the layer, its record and the blob: all lie on one file system.
-            self.store.sync.sync(&self.store.root)
-        };
-        write().map_err(StoreError::io("write", what()))?;
+        // One sync covers the files of the layer and the blob: all lie on one file system. Meanwhile the files are measured, which have
+        // their blocks already, written or not: the kernel counts those that it has promised.
+        let synced = std::thread::scope(|scope| -> std::io::Result<u64> {
+            let measured = std::thread::Builder::new().spawn_scoped(scope, || tree_allocated(&self.fs))?;
+            self.store.sync.sync(&self.store.root)?;
+            measured.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread that measures it broke")))
+        });
+        let allocated = synced.map_err(StoreError::io("write", what()))?;
+        let json = serde_json::to_vec(&Written { record, allocated })
+            .map_err(|error| StoreError::io("write", what())(std::io::Error::from(error)))?;
+        self.dir.write_atomic(RECORD, &json, 0o400).map_err(StoreError::io("write", what()))?;
         if let Some((ingest, proof)) = blob {
             ingest.publish(proof)?;
         }

@@ -23,6 +23,16 @@ pub struct Lease {
 }
 
 impl Store {
+    /// Whether somebody holds this blob.
+    pub fn is_leased(&self, id: BlobId) -> bool {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner).blobs.contains_key(&id)
+    }
+
+    /// Whether somebody holds this layer.
+    pub fn is_layer_leased(&self, id: DiffId) -> bool {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner).layers.contains_key(&id)
+    }
+
     /// A lease on nothing yet.
     pub fn lease(self: &Arc<Self>) -> Lease {
         Lease { store: Arc::clone(self), blobs: Vec::new(), layers: Vec::new() }

@@ -6,7 +6,7 @@
 //!   blobs/sha256/<hex>           indexes, manifests, configs, compressed layers: name = content, read-only
 //!   layers/sha256/<hex>/         one unpacked layer by its diffID: fs/ in overlay form, and layer.json
 //!   ingest/<algorithm>-<hex>.part  a blob on its way in: the bytes that have come so far
-//!   staging/<n>/                 a layer being unpacked, or a tree being removed; emptied at start
+//!   staging/<n>/                 a layer being unpacked, or something being removed; emptied at start
 //!   mounts/                      what the engine keeps for mounted images
 //!   db/                          sled: facts that are quick to look up and cheap to lose
 //!   lock
@@ -24,18 +24,24 @@ mod documents;
 mod error;
 mod events;
 mod facts;
+mod holdings;
 mod ingest;
 mod layers;
 mod lease;
+mod naming;
 mod record;
 mod store;
 mod sweep;
 mod sync;
+mod uses;
 
-pub use catalog::Named;
+pub use catalog::{Named, StoredImage};
 pub use error::{OpenError, StoreError};
+pub use holdings::{DiskRoom, Held, Holdings};
 pub use ingest::Ingest;
 pub use layers::{Layer, StagedLayer};
 pub use lease::Lease;
+pub use naming::Naming;
 pub use record::{ForeignLink, LayerRecord};
 pub use store::Store;
+pub use sweep::{Closure, Rubbish, Swept};

@@ -29,6 +29,7 @@ pub struct Store {
     pub(crate) layers: Dir,
     pub(crate) ingest: Dir,
     pub(crate) staging: Dir,
+    pub(crate) naming: Mutex<()>,
     pub(crate) catalog: Mutex<Catalog>,
     pub(crate) leases: Mutex<Leases>,
     pub(crate) records: Records,
@@ -81,6 +82,7 @@ impl Store {
             layers,
             ingest,
             staging,
+            naming: Mutex::default(),
             catalog: Mutex::new(catalog),
             leases: Mutex::default(),
             records: Records::default(),
@@ -124,7 +126,7 @@ impl Store {
         }
     }
 
-    /// Moves a folder out of sight, in one step: nobody sees it half removed. `None` when there is none.
+    /// Moves a file or folder out of sight, in one step: nobody sees it half removed. `None` when there is none.
     pub(crate) fn bury(&self, from: &Dir, name: &str) -> io::Result<Option<Grave>> {
         let grave = format!("removed-{}", self.counter.fetch_add(1, Ordering::Relaxed));
         match from.publish(name, &self.staging, grave.as_str()) {
@@ -139,13 +141,13 @@ impl Store {
         self.clear_staged(&grave.0).map_err(StoreError::io("clear", format!("staging/{}", grave.0)))
     }
 
-    /// Removes a folder of `staging/`.
+    /// Removes something from `staging/`.
     pub(crate) fn clear_staged(&self, name: &str) -> io::Result<()> {
         remove_tree(&self.staging, &std::ffi::CString::new(name).map_err(io::Error::other)?)
     }
 }
 
-/// A removed folder that still takes room. If nobody clears it, the next start does.
+/// Something removed that still takes room. If nobody clears it, the next start does.
 #[derive(Debug)]
 #[must_use = "it takes room until it is cleared"]
 pub(crate) struct Grave(String);

@@ -1,61 +1,185 @@
 //! Removing what nothing leads to any more.
+//!
+//! There are no counters: what is needed is what can be reached from names, dangling images, pins and leases, and that is found out anew each
+//! time. Who begins to use something takes a lease first and looks then; a sweep holds the leases while it looks and moves things out of
+//! sight. So what one has seen to be there, the other doesn't take.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
-use layer_digest::{BlobId, DiffId};
+use jiff::Timestamp;
+use layer_digest::{BlobId, DiffId, Digest};
 use layer_oci::{Descriptor, Document, media_type};
 
-use crate::{Store, StoreError};
+use crate::holdings::Held;
+use crate::lease::Leases;
+use crate::store::Grave;
+use crate::{Naming, Store, StoreError};
 
 /// How deep indexes may lie in indexes.
 const MAX_DEPTH: usize = 4;
 
-/// Everything that an image consists of, as far as it is in the store.
-#[derive(Debug, Default)]
-struct Closure {
-    blobs: HashSet<BlobId>,
-    layers: HashSet<DiffId>,
+/// Everything that images consist of, as far as it is in the store.
+#[derive(Clone, Debug, Default)]
+pub struct Closure {
+    /// Documents and packed layers.
+    pub blobs: HashSet<BlobId>,
+    /// Unpacked layers.
+    pub layers: HashSet<DiffId>,
 }
 
-impl Store {
-    /// Removes the blobs and layers of `image`, an image whose names are gone, except what other images consist of and what is leased. Says
-    /// whether the image itself is gone.
-    ///
-    /// Names must not be given meanwhile, except by who holds leases on all that they lead to.
+/// What a sweep has taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Of the images that were to go, those that are gone: nothing else has their document, and no lease holds it.
+    pub gone: Vec<Digest>,
+    /// How many blobs.
+    pub blobs: usize,
+    /// How many unpacked layers.
+    pub layers: usize,
+    /// How many partial downloads.
+    pub partials: usize,
+    /// The bytes that all of it took on the disk.
+    pub bytes: u64,
+}
+
+/// What a sweep has moved out of sight and not cleared yet. Large trees take a while to clear, and nobody has to wait for that; it is done
+/// when this is dropped.
+#[derive(Debug)]
+#[must_use = "dropping it is what clears it, which should be done when no lock is held"]
+pub struct Rubbish<'a> {
+    store: &'a Store,
+    graves: Vec<Grave>,
+}
+
+impl Drop for Rubbish<'_> {
+    fn drop(&mut self) {
+        for grave in self.graves.drain(..) {
+            if let Err(error) = self.store.clear_grave(grave) {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "could not clear what was removed; the next start will");
+            }
+        }
+    }
+}
+
+/// How to take that a document can't be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unreadable {
+    /// What it leads to is not known, so that nothing may be said about what is not needed.
+    Fatal,
+    /// What it leads to can't be found by anybody, or is somebody else's affair.
+    Passed,
+}
+
+impl<'a> Naming<'a> {
+    /// Removes the blobs and layers of images that have been taken out of the store, except what other images consist of and what is leased.
     ///
     /// # Errors
     ///
     /// When another image can't be read, since what it needs is then not known: nothing is removed. Or when the disk fails.
-    pub fn sweep(&self, image: &Descriptor) -> Result<bool, StoreError> {
-        let mut removed = Closure::default();
-        // What can't be read of the image leads to nothing that could be found later: what can be read is removed.
-        let _ = self.collect(image, 0, &mut removed);
-        // From here on nobody can begin to rely on what is about to go: who wants to, takes a lease first.
-        let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut kept = Closure::default();
-        for named in self.names() {
-            self.collect(&named.target, 0, &mut kept)?;
+    pub fn sweep(&self, images: &[Descriptor]) -> Result<(Swept, Rubbish<'a>), StoreError> {
+        let store = self.store;
+        let mut doomed = Closure::default();
+        for image in images {
+            // What can't be read of the image leads to nothing that could be found later: what can be read is removed.
+            let _ = store.collect(image, 0, Unreadable::Passed, &mut doomed);
         }
-        for id in removed.blobs.iter().filter(|id| !kept.blobs.contains(id) && !leases.blobs.contains_key(id)) {
-            self.remove_blob(*id)?;
-            self.forget_document(id.0);
-            self.facts.forget_blob(*id);
+        // Layers of an older store may have to be measured, which is done before anybody has to wait for it.
+        for id in &doomed.layers {
+            store.held_layer(*id)?;
         }
-        let mut buried = Vec::new();
-        for id in removed.layers.iter().filter(|id| !kept.layers.contains(id) && !leases.layers.contains_key(id)) {
-            buried.extend(self.bury_layer(*id)?);
+        let mut sweep = Sweep::begin(store)?;
+        for id in doomed.blobs {
+            sweep.blob(id, None)?;
         }
-        drop(leases);
-        // Large trees take a while, and nobody has to wait for that.
-        for grave in buried {
-            self.clear_grave(grave)?;
+        for id in doomed.layers {
+            sweep.layer(id, None)?;
         }
-        self.facts.forget_image(image.digest);
-        Ok(!kept.blobs.contains(&BlobId(image.digest)))
+        let is_gone = |image: &Digest| !sweep.keeps_blob(BlobId(*image));
+        let gone: Vec<_> = images.iter().map(|image| image.digest).filter(is_gone).collect();
+        gone.iter().for_each(|image| store.facts.forget_image(*image));
+        Ok((Swept { gone, ..sweep.swept }, Rubbish { store, graves: sweep.graves }))
+    }
+}
+
+impl Store {
+    /// Removes what no image consists of, what is leased aside: blobs and layers of pulls that were given up, and partial downloads that nobody
+    /// goes on with. Only what was last written to before `before` goes.
+    ///
+    /// # Errors
+    ///
+    /// When an image can't be read, since what it needs is then not known: nothing is removed. Or when the disk fails.
+    pub fn sweep_leftovers(&self, before: Timestamp) -> Result<(Swept, Rubbish<'_>), StoreError> {
+        // Layers of an older store may have to be measured, which is done before anybody has to wait for it.
+        self.holdings()?;
+        let mut sweep = Sweep::begin(self)?;
+        let leftovers = sweep.leftovers(before)?;
+        for (id, held) in leftovers.blobs {
+            sweep.blob(id, Some(held))?;
+        }
+        for (id, held) in leftovers.layers {
+            sweep.layer(id, Some(held))?;
+        }
+        for (id, held) in leftovers.partials {
+            self.remove_partial(id)?;
+            sweep.swept.partials += 1;
+            sweep.swept.bytes = sweep.swept.bytes.saturating_add(held.bytes);
+        }
+        Ok((sweep.swept, Rubbish { store: self, graves: sweep.graves }))
     }
 
-    fn collect(&self, descriptor: &Descriptor, depth: usize, closure: &mut Closure) -> Result<(), StoreError> {
+    /// What [`Store::sweep_leftovers`] would take now.
+    ///
+    /// # Errors
+    ///
+    /// As that.
+    pub fn leftovers(&self, before: Timestamp) -> Result<Swept, StoreError> {
+        self.holdings()?;
+        let leftovers = Sweep::begin(self)?.leftovers(before)?;
+        let all = leftovers.blobs.iter().map(|(_, held)| held);
+        let all = all.chain(leftovers.layers.iter().map(|(_, held)| held));
+        let all = all.chain(leftovers.partials.iter().map(|(_, held)| held));
+        Ok(Swept {
+            gone: Vec::new(),
+            bytes: all.map(|held| held.bytes).fold(0, u64::saturating_add),
+            blobs: leftovers.blobs.len(),
+            layers: leftovers.layers.len(),
+            partials: leftovers.partials.len(),
+        })
+    }
+
+    /// Everything that an image consists of, as far as it is in the store.
+    ///
+    /// # Errors
+    ///
+    /// When one of its documents can't be read.
+    pub fn closure(&self, image: &Descriptor) -> Result<Closure, StoreError> {
+        let mut closure = Closure::default();
+        self.collect(image, 0, Unreadable::Fatal, &mut closure)?;
+        Ok(closure)
+    }
+
+    /// Everything that any image consists of, and what entries of other tools lead to.
+    fn reachable(&self) -> Result<Closure, StoreError> {
+        let mut kept = Closure::default();
+        let (ours, foreign) = self.read_catalog(|catalog| (catalog.targets(), catalog.foreign_targets()));
+        for target in ours {
+            self.collect(&target, 0, Unreadable::Fatal, &mut kept)?;
+        }
+        for target in foreign {
+            self.collect(&target, 0, Unreadable::Passed, &mut kept)?;
+        }
+        Ok(kept)
+    }
+
+    fn collect(
+        &self,
+        descriptor: &Descriptor,
+        depth: usize,
+        unreadable: Unreadable,
+        closure: &mut Closure,
+    ) -> Result<(), StoreError> {
         if depth > MAX_DEPTH || !closure.blobs.insert(BlobId(descriptor.digest)) {
             return Ok(());
         }
@@ -63,33 +187,113 @@ impl Store {
         if !media_type::is_index(media_type) && !media_type::is_manifest(media_type) {
             return Ok(());
         }
-        match &*self.document(descriptor)? {
+        let document = match self.document(descriptor) {
+            Ok(document) => document,
+            Err(_) if unreadable == Unreadable::Passed => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match &*document {
             Document::Index(index) => {
                 for entry in &index.manifests {
                     // Platforms that were never pulled aren't there.
                     if self.blob_size(BlobId(entry.digest))?.is_some() {
-                        self.collect(entry, depth + 1, closure)?;
+                        self.collect(entry, depth + 1, unreadable, closure)?;
                     }
                 }
             }
             Document::Manifest(manifest) => {
-                closure.blobs.insert(BlobId(manifest.config.digest));
+                let config = BlobId(manifest.config.digest);
+                closure.blobs.insert(config);
                 closure.blobs.extend(manifest.layers.iter().map(|layer| BlobId(layer.digest)));
-                if let Ok(config) = self.config(BlobId(manifest.config.digest)) {
-                    closure.layers.extend(config.diff_ids.iter().copied());
+                match self.config(config) {
+                    Ok(config) => closure.layers.extend(config.diff_ids.iter().copied()),
+                    // It is whole, and not the config of an image: nothing is unpacked by it.
+                    Err(StoreError::Document { .. }) => {}
+                    Err(_) if unreadable == Unreadable::Passed => {}
+                    Err(error) => return Err(error),
                 }
             }
         }
         Ok(())
     }
+}
 
-    /// Records that an image was used just now.
-    pub fn touch(&self, image: layer_digest::ImageId) {
-        self.facts.set_used(image.0, jiff::Timestamp::now().as_second());
+/// What nothing needs, with what it takes.
+struct Leftovers {
+    blobs: Vec<(BlobId, Held)>,
+    layers: Vec<(DiffId, Held)>,
+    partials: Vec<(BlobId, Held)>,
+}
+
+/// A sweep at work. It holds the leases: from its beginning on nobody can begin to rely on what is about to go.
+struct Sweep<'a> {
+    store: &'a Store,
+    leases: MutexGuard<'a, Leases>,
+    kept: Closure,
+    swept: Swept,
+    graves: Vec<Grave>,
+}
+
+impl<'a> Sweep<'a> {
+    fn begin(store: &'a Store) -> Result<Self, StoreError> {
+        // What has to be read from the disk is read before anybody has to wait for it.
+        store.reachable()?;
+        let leases = store.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        // Looked at after the leases: a pull that has let go of its lease by now has given its name before.
+        let kept = store.reachable()?;
+        Ok(Self { store, leases, kept, swept: Swept::default(), graves: Vec::new() })
     }
 
-    /// When an image was last used, as far as that is known.
-    pub fn last_used(&self, image: layer_digest::ImageId) -> Option<jiff::Timestamp> {
-        self.facts.used(image.0).and_then(|second| jiff::Timestamp::from_second(second).ok())
+    fn keeps_blob(&self, id: BlobId) -> bool {
+        self.kept.blobs.contains(&id) || self.leases.blobs.contains_key(&id)
+    }
+
+    fn keeps_layer(&self, id: DiffId) -> bool {
+        self.kept.layers.contains(&id) || self.leases.layers.contains_key(&id)
+    }
+
+    fn leftovers(&self, before: Timestamp) -> Result<Leftovers, StoreError> {
+        let holdings = self.store.holdings()?;
+        let is_old = |held: &Held| held.modified < before;
+        Ok(Leftovers {
+            blobs: holdings.blobs.into_iter().filter(|(id, it)| is_old(it) && !self.keeps_blob(*id)).collect(),
+            layers: holdings.layers.into_iter().filter(|(id, it)| is_old(it) && !self.keeps_layer(*id)).collect(),
+            // Whoever brings a blob in has a lease on it. One that is in the store needs no part of it.
+            partials: holdings
+                .partials
+                .into_iter()
+                .filter(|(id, it)| is_old(it) && !self.leases.blobs.contains_key(id))
+                .collect(),
+        })
+    }
+
+    /// Takes a blob out of sight, unless it is needed.
+    fn blob(&mut self, id: BlobId, held: Option<Held>) -> Result<(), StoreError> {
+        if self.keeps_blob(id) {
+            return Ok(());
+        }
+        let Some(held) = held.map_or_else(|| self.store.held_blob(id), |held| Ok(Some(held)))? else { return Ok(()) };
+        if let Some(grave) = self.store.bury_blob(id)? {
+            self.graves.push(grave);
+            self.swept.blobs += 1;
+            self.swept.bytes = self.swept.bytes.saturating_add(held.bytes);
+        }
+        self.store.forget_document(id.0);
+        self.store.facts.forget_blob(id);
+        Ok(())
+    }
+
+    /// Takes a layer out of sight, unless it is needed.
+    fn layer(&mut self, id: DiffId, held: Option<Held>) -> Result<(), StoreError> {
+        if self.keeps_layer(id) {
+            return Ok(());
+        }
+        let Some(held) = held.map_or_else(|| self.store.held_layer(id), |held| Ok(Some(held)))? else { return Ok(()) };
+        if let Some(grave) = self.store.bury_layer(id)? {
+            self.graves.push(grave);
+            self.swept.layers += 1;
+            self.swept.bytes = self.swept.bytes.saturating_add(held.bytes);
+        }
+        Ok(())
     }
 }

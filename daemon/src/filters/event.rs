@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use layer_proto::Event;
 use layer_reference::Reference;
 
-use super::{Filters, Label};
+use layer_engine::LabelCondition;
+
+use super::Filters;
 
 /// Which events are told. All conditions must hold; of the values of one, one.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +24,7 @@ enum Condition {
     /// Names or IDs of images; a name without its tag means all of them.
     Image(Vec<String>),
     /// Labels, all of which must be there.
-    Labels(Vec<Label>),
+    Labels(Vec<LabelCondition>),
     /// Things of a kind that there are no events of here.
     Elsewhere,
 }
@@ -37,7 +39,7 @@ impl EventFilter {
                 "type" => Condition::Kind(texts()),
                 "scope" => Condition::Scope(texts()),
                 "image" => Condition::Image(texts()),
-                "label" => Condition::Labels(values.iter().map(|text| Label::parse(text, true)).collect()),
+                "label" => Condition::Labels(values.iter().map(|text| LabelCondition::parse(text, true)).collect()),
                 "container" | "volume" | "network" | "plugin" | "service" | "node" | "secret" | "config" => {
                     Condition::Elsewhere
                 }

@@ -16,17 +16,11 @@ const NOT_IMAGES: [&str; 13] = [
     "swarm", "tasks",
 ];
 
-/// Paths that are about images, and to come.
-const NOT_YET: [&str; 1] = ["/system/df"];
-
 /// Adds the paths that are known and not supported.
 pub(super) fn add(mut router: Router<App>) -> Router<App> {
     for family in NOT_IMAGES {
         let methods = if family == "networks" { get(no_networks).fallback(not_images) } else { any(not_images) };
         router = router.route(&format!("/{family}"), methods).route(&format!("/{family}/{{*rest}}"), any(not_images));
-    }
-    for path in NOT_YET {
-        router = router.route(path, any(not_yet));
     }
     router
         .route("/distribution/{*name}", any(not_yet))

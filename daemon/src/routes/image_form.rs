@@ -8,8 +8,8 @@ use layer_proto::{Descriptor, ImageInspect, ZERO_TIME};
 
 pub(super) fn summary(image: ImageSummary) -> layer_proto::ImageSummary {
     layer_proto::ImageSummary {
-        // There are no containers; before version 1.51 nobody counted.
-        containers: 0,
+        // There are no containers; what uses images here are mounts. Before version 1.51 nobody counted.
+        containers: i64::try_from(image.mounts).unwrap_or(i64::MAX),
         created: seconds(image.created),
         id: image.id.to_string(),
         labels: image.labels,

@@ -3,6 +3,7 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
+use layer_engine::ImageSummary;
 use layer_proto::ApiVersion;
 
 use super::{App, image_form};
@@ -27,10 +28,16 @@ pub(super) async fn list(
     }
     let filter = ImageFilter::new(&filters, &app.engine).await?;
     let images = app.engine.images().await?;
-    let images: Vec<_> = images
-        .into_iter()
-        .filter_map(|image| filter.narrow(image))
-        .map(|image| image_form::summary(image).at(version))
-        .collect();
+    let shared = if params.flag("shared-size") { Some(app.engine.shared_sizes().await?) } else { None };
+    let form = |image: ImageSummary| {
+        let id = image.id;
+        let mut form = image_form::summary(image);
+        if let Some(shared) = &shared {
+            // One that has come meanwhile shares what nobody has counted.
+            form.shared_size = shared.get(&id).and_then(|bytes| i64::try_from(*bytes).ok()).unwrap_or(0);
+        }
+        form.at(version)
+    };
+    let images: Vec<_> = images.into_iter().filter_map(|image| filter.narrow(image)).map(form).collect();
     Ok(answer::found(&images))
 }

@@ -2,30 +2,22 @@
 
 use std::path::PathBuf;
 
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
 use http::StatusCode;
 use layer_engine::MountInfo;
 use layer_oci::Platform;
 use layer_proto::{Mount, MountRequest};
 
-use super::{App, MAX_BODY};
+use super::App;
 use crate::answer;
+use crate::body::{self, Body};
 use crate::failure::Failure;
 use crate::params::Params;
 
 /// `POST`: mounts an image.
-pub(super) async fn mount(State(app): State<App>, body: Result<Bytes, BytesRejection>) -> Result<Response, Failure> {
-    let body = body.map_err(|rejection| {
-        let why = match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => format!("it has more than {MAX_BODY} bytes"),
-            _ => rejection.body_text(),
-        };
-        Failure::new(rejection.status(), format!("read the request: {why}"))
-    })?;
-    let request = read(&body)?;
+pub(super) async fn mount(State(app): State<App>, body: Body) -> Result<Response, Failure> {
+    let request = read(&body::bytes(body)?)?;
     let mounted = app.engine.mount(request).await?;
     Ok(answer::json(StatusCode::CREATED, &form(mounted)))
 }
@@ -46,8 +38,7 @@ pub(super) async fn unmount(State(app): State<App>, params: Params) -> Result<Re
 }
 
 fn read(body: &[u8]) -> Result<layer_engine::MountRequest, Failure> {
-    let request: MountRequest =
-        serde_json::from_slice(body).map_err(|error| Failure::invalid(format!("read the request: {error}")))?;
+    let request: MountRequest = body::json(body)?;
     if request.image.is_empty() {
         return Err(Failure::invalid("`image` is missing: it names the image to mount"));
     }

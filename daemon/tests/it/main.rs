@@ -12,6 +12,7 @@ mod images;
 mod life;
 mod mounts;
 mod notify;
+mod prune;
 mod pull;
 mod registries;
 mod units;

@@ -159,7 +159,6 @@ async fn root_failures_have_one_form() {
         (Method::POST, "/containers/create"),
         (Method::POST, "/build"),
         (Method::POST, "/images/load"),
-        (Method::POST, "/images/prune"),
         (Method::GET, "/events"),
     ] {
         let (status, message) = failure(method, path).await;

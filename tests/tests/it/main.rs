@@ -15,6 +15,7 @@ mod docker_cli;
 mod layering;
 mod lifecycle;
 mod login;
+mod manage;
 mod memory;
 mod network;
 mod service;

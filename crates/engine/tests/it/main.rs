@@ -4,5 +4,6 @@
 
 mod images;
 mod mounts;
+mod prune;
 mod setup;
 mod trees;

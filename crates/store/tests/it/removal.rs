@@ -1,11 +1,19 @@
 //! What goes with an image, and what stays.
 
 use std::fs;
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use layer_digest::{BlobId, DiffId};
-use layer_store::StoreError;
+use layer_oci::Descriptor;
+use layer_store::{Store, StoreError, Swept};
 
-use super::{keep_image, name, open};
+use super::{keep_image, keep_layer, name, open};
+
+/// Sweeps one image, and clears what was removed.
+fn sweep(store: &Arc<Store>, image: &Descriptor) -> Result<Swept, StoreError> {
+    store.naming().sweep(std::slice::from_ref(image)).map(|(swept, _rubbish)| swept)
+}
 
 #[test]
 fn root_a_sweep_takes_what_only_that_image_needs() {
@@ -15,15 +23,15 @@ fn root_a_sweep_takes_what_only_that_image_needs() {
     let two = keep_image(&store, "two:1", &[b"shared", b"other"]);
     let diff = |content: &[u8]| DiffId(layer_digest::Digest::sha256(content));
     store.remove_names(&[name("one:1")]).unwrap();
-    assert!(store.sweep(&one).unwrap());
+    assert_eq!(sweep(&store, &one).unwrap().gone, [one.digest]);
     assert!(store.layer(diff(b"own")).unwrap().is_none());
     assert!(store.layer(diff(b"shared")).unwrap().is_some());
     assert_eq!(store.blob_size(BlobId(one.digest)).unwrap(), None);
     // With a name left, nothing goes.
-    assert!(!store.sweep(&two).unwrap());
+    assert_eq!(sweep(&store, &two).unwrap(), Swept::default());
     assert!(store.layer(diff(b"other")).unwrap().is_some());
     store.remove_names(&[name("two:1")]).unwrap();
-    assert!(store.sweep(&two).unwrap());
+    assert_eq!(sweep(&store, &two).unwrap().gone, [two.digest]);
     for folder in ["blobs/sha256", "layers/sha256", "staging"] {
         assert_eq!(fs::read_dir(tmp.path().join(folder)).unwrap().count(), 0, "{folder}");
     }
@@ -43,7 +51,7 @@ fn root_what_is_leased_stays() {
     second.hold_layer(DiffId(held));
     drop(second);
     store.remove_names(&[name("one:1")]).unwrap();
-    store.sweep(&image).unwrap();
+    sweep(&store, &image).unwrap();
     assert!(store.layer(DiffId(held)).unwrap().is_some() && store.blob_size(BlobId(held)).unwrap().is_some());
     assert!(store.layer(DiffId(free)).unwrap().is_none() && store.blob_size(BlobId(free)).unwrap().is_none());
     drop(lease);
@@ -61,6 +69,76 @@ fn root_nothing_is_removed_while_another_image_cannot_be_read() {
     fs::write(&blob, vec![b'x'; bytes.len()]).unwrap();
     let store = open(tmp.path());
     store.remove_names(&[name("one:1")]).unwrap();
-    assert!(matches!(store.sweep(&one), Err(StoreError::Damaged(digest)) if digest == two.digest));
+    assert!(matches!(sweep(&store, &one), Err(StoreError::Damaged(digest)) if digest == two.digest));
     assert!(store.layer(DiffId(layer_digest::Digest::sha256(b"shared"))).unwrap().is_some());
+}
+
+#[test]
+fn root_what_pulls_have_left_behind_goes_when_it_is_old_and_nobody_holds_it() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = open(tmp.path());
+    let image = keep_image(&store, "one:1", &[b"needed"]);
+    let (orphan, diff) = keep_layer(&store, b"given up");
+    let (held, held_diff) = keep_layer(&store, b"held");
+    let part = |content: &[u8]| BlobId(layer_digest::Digest::sha256(content));
+    for content in [b"one" as &[u8], b"two"] {
+        store.ingest(part(content)).unwrap().append(content).unwrap();
+    }
+    let mut lease = store.lease();
+    lease.hold_blob(BlobId(held.digest));
+    lease.hold_layer(held_diff);
+    lease.hold_blob(part(b"two"));
+
+    let long_ago = Timestamp::from_second(1_000_000).unwrap();
+    assert_eq!(store.leftovers(long_ago).unwrap(), Swept::default());
+    let would = store.leftovers(Timestamp::MAX).unwrap();
+    assert_eq!((would.blobs, would.layers, would.partials), (1, 1, 1));
+    let before = store.holdings().unwrap().bytes();
+    let (swept, rubbish) = store.sweep_leftovers(Timestamp::MAX).unwrap();
+    drop(rubbish);
+    assert_eq!(swept, would);
+    assert_eq!(store.holdings().unwrap().bytes(), before - swept.bytes);
+    assert_eq!(store.blob_size(BlobId(orphan.digest)).unwrap(), None);
+    assert!(store.layer(diff).unwrap().is_none());
+    assert_eq!((store.partial_size(part(b"one")).unwrap(), store.partial_size(part(b"two")).unwrap()), (0, 3));
+    assert!(store.layer(held_diff).unwrap().is_some());
+    drop(lease);
+    let (swept, rubbish) = store.sweep_leftovers(Timestamp::MAX).unwrap();
+    drop(rubbish);
+    assert_eq!((swept.blobs, swept.layers, swept.partials), (1, 1, 1));
+    assert!(store.closure(&image).unwrap().layers.iter().all(|id| store.layer(*id).unwrap().is_some()));
+    assert_eq!(fs::read_dir(tmp.path().join("staging")).unwrap().count(), 0);
+}
+
+#[test]
+fn root_what_another_tool_has_put_into_the_store_stays() {
+    let tmp = tempfile::tempdir().unwrap();
+    let source = tempfile::tempdir().unwrap();
+    drop(keep_image(&open(source.path()), "theirs:1", &[b"their layer"]));
+    let mine = keep_image(&open(tmp.path()), "mine:1", &[b"my layer"]);
+    let from = format!("oci:{}:docker.io/library/theirs:1", source.path().display());
+    let to = format!("oci:{}:theirs", tmp.path().display());
+    let copied =
+        std::process::Command::new("skopeo").args(["copy", "--preserve-digests", &from, &to]).output().unwrap();
+    assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+    let store = open(tmp.path());
+    assert_eq!(store.leftovers(Timestamp::MAX).unwrap(), Swept::default());
+    store.remove_names(&[name("mine:1")]).unwrap();
+    assert_eq!(sweep(&store, &mine).unwrap().gone, [mine.digest]);
+    assert_eq!(fs::read_dir(tmp.path().join("blobs/sha256")).unwrap().count(), 3);
+}
+
+#[test]
+fn root_an_image_whose_config_is_damaged_keeps_everything_from_going() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = open(tmp.path());
+    let image = keep_image(&store, "one:1", &[b"layer"]);
+    let blobs = store.closure(&image).unwrap().blobs;
+    drop(store);
+    let layer = layer_digest::Digest::sha256(b"layer");
+    let config = blobs.iter().find(|id| id.0 != image.digest && id.0 != layer).unwrap();
+    fs::write(tmp.path().join("blobs/sha256").join(config.0.hex()), "x").unwrap();
+    let store = open(tmp.path());
+    assert!(matches!(store.sweep_leftovers(Timestamp::MAX), Err(StoreError::Damaged(digest)) if digest == config.0));
+    assert!(store.layer(DiffId(layer)).unwrap().is_some());
 }

@@ -3,14 +3,14 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use layer_digest::{BlobId, DiffId};
 use layer_registry::Sources;
-use layer_store::{ForeignLink, Ingest, LayerRecord, StoreError};
+use layer_store::{ForeignLink, Ingest, LayerRecord, Lease, StoreError};
 use layer_unpack::Applied;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -35,13 +35,16 @@ const CHUNKS_WAITING: usize = 8;
 pub(super) async fn lead(shared: Arc<Shared>, flight: Arc<Flight>, job: Job) {
     // Every thread of the flight holds one of these: when all are gone, so are the threads.
     let (alive, mut threads) = mpsc::channel::<Infallible>(1);
-    let lead = Lead { shared: &shared, flight: &flight, job: &job, alive };
+    // Those who wait have leases of their own; but the last of them may leave while the threads still write.
+    let held = Mutex::default();
+    let lead = Lead { shared: &shared, flight: &flight, job: &job, alive, held: &held };
     let end = tokio::select! {
         end = lead.run() => end,
         () = flight.cancel.cancelled() => Err(LayerError::Cancelled),
     };
     drop(lead);
     let _ = threads.recv().await;
+    drop(held);
     match &end {
         Ok(()) => tracing::debug!("brought in"),
         Err(error) => tracing::debug!(error = error as &dyn std::error::Error, "not brought in"),
@@ -56,6 +59,8 @@ struct Lead<'a> {
     flight: &'a Flight,
     job: &'a Job,
     alive: mpsc::Sender<Infallible>,
+    /// What the threads write to, and must not be removed under them.
+    held: &'a Mutex<Vec<Lease>>,
 }
 
 /// What is known at the beginning of an attempt.
@@ -72,8 +77,11 @@ impl Lead<'_> {
         let mut chances = 2;
         let sources = Sources::default();
         // The way to the registry and back is used to learn what the blob must be.
+        let blob = self.job.blob();
+        self.hold(move |lease| lease.hold_blob(blob)).await?;
         let mut ahead = self.ahead(&sources).await?;
         let diff = self.expected().await;
+        self.hold(move |lease| lease.hold_layer(diff)).await?;
         loop {
             let found = self.look(diff).await?;
             let use_stored = found.blob && trust_stored;
@@ -121,6 +129,18 @@ impl Lead<'_> {
                 }
             }
         }
+    }
+
+    /// Takes a lease for as long as there are threads. Whoever collects holds the table of leases for a while.
+    async fn hold(&self, hold: impl FnOnce(&mut Lease) + Send + 'static) -> Result<(), LayerError> {
+        let mut lease = self.shared.store.lease();
+        let take = move || {
+            hold(&mut lease);
+            lease
+        };
+        let lease = joined(self.spawn(take).await)?;
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(lease);
+        Ok(())
     }
 
     /// Asks for the blob before it is known what it must be, unless that is known or the blob is here.

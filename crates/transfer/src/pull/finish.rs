@@ -30,10 +30,8 @@ pub(super) async fn finish(
         for (id, bytes) in &resolved.documents {
             store.put_blob(*id, bytes)?;
         }
-        let unchanged = store.name(&name).is_some_and(|named| named.target.digest == resolved.top.digest);
-        if !unchanged {
-            store.set_name(&name, &resolved.top)?;
-        }
+        let before = store.set_name(&name, &resolved.top)?;
+        let unchanged = before.is_some_and(|before| before.digest == resolved.top.digest);
         let image = ImageId(resolved.top.digest);
         store.touch(image);
         let outcome = Outcome { reference: name, image, platform: resolved.platform, updated: fetched || !unchanged };

@@ -41,10 +41,16 @@ pub(super) struct Room {
 
 /// Leases the blobs of an image, and then looks which there are.
 pub(super) async fn take(inner: &Arc<Inner>, chosen: &Chosen) -> Result<(Lease, Stock), PullCause> {
-    let mut lease = inner.store.lease();
     let documents = chosen.documents.iter().map(|(id, _)| *id);
-    documents.chain([BlobId(chosen.manifest.config.digest)]).for_each(|id| lease.hold_blob(id));
-    chosen.manifest.layers.iter().for_each(|layer| lease.hold_blob(BlobId(layer.digest)));
+    let parts = chosen.manifest.layers.iter().chain([&chosen.manifest.config]).map(|part| BlobId(part.digest));
+    let blobs: Vec<_> = documents.chain(parts).collect();
+    let mut lease = inner.store.lease();
+    // Whoever collects holds the table of leases for a while.
+    let hold = move || {
+        blobs.into_iter().for_each(|id| lease.hold_blob(id));
+        lease
+    };
+    let lease = tokio::task::spawn_blocking(hold).await.map_err(|error| PullCause::Task(error.into()))?;
     Ok((lease, look(inner, chosen).await?))
 }
 

@@ -1,0 +1,39 @@
+//! layerd's own: what every collection keeps.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use layer_proto::{Pin, PinRequest};
+
+use super::App;
+use crate::answer;
+use crate::body::{self, Body};
+use crate::failure::Failure;
+use crate::params::Params;
+
+/// `POST`: pins a name or an image.
+pub(super) async fn pin(State(app): State<App>, body: Body) -> Result<Response, Failure> {
+    let request: PinRequest = body::json(&body::bytes(body)?)?;
+    if request.image.is_empty() {
+        return Err(Failure::invalid("`image` is missing: it names the image to pin"));
+    }
+    let pin = app.engine.pin(&request.image).await?;
+    Ok(answer::json(StatusCode::CREATED, &form(pin)))
+}
+
+/// `GET`: what is pinned.
+pub(super) async fn list(State(app): State<App>) -> Response {
+    let pins: Vec<_> = app.engine.pins().await.into_iter().map(form).collect();
+    answer::found(&pins)
+}
+
+/// `DELETE`: takes pins off.
+pub(super) async fn unpin(State(app): State<App>, params: Params) -> Result<Response, Failure> {
+    let image = params.text("image").ok_or_else(|| Failure::invalid("`image` is missing: it names what to unpin"))?;
+    let pins: Vec<_> = app.engine.unpin(image).await?.into_iter().map(form).collect();
+    Ok(answer::found(&pins))
+}
+
+fn form(pin: layer_engine::Pin) -> Pin {
+    Pin { image: pin.image.to_string(), reference: pin.reference }
+}

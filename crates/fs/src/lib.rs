@@ -18,4 +18,4 @@ pub use dir::{Dir, FileKind, Name};
 pub use lock::{Lock, LockError};
 pub use tree::remove_tree;
 pub use writeback::start_writeback;
-pub use xattr::{copy_xattrs, list_xattrs};
+pub use xattr::{copy_xattrs, list_xattrs, list_xattrs_at};

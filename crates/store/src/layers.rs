@@ -1,20 +1,24 @@
 //! Unpacked layers.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use layer_digest::{BlobId, DiffId, Verified};
+use layer_digest::{Algorithm, BlobId, DiffId, Digest, Hasher, Verified};
 use layer_fs::Dir;
 
 use crate::store::Grave;
 use crate::{Ingest, LayerRecord, Store, StoreError};
 
-const RECORD: &str = "layer.json";
-const FILES: &str = "fs";
+pub(crate) const RECORD: &str = "layer.json";
+pub(crate) const FILES: &str = "fs";
+pub(crate) const LIST: &str = "tree";
+/// The digests of the two files above, in the form of `sha256sum`.
+pub(crate) const SUMS: &str = "SHA256SUMS";
 
 /// A layer with very many implied folders has a long record; beyond this it is not one that this program wrote.
-const MAX_RECORD: u64 = 64 << 20;
+pub(crate) const MAX_RECORD: u64 = 64 << 20;
 
 /// A layer in the store.
 #[derive(Clone, Debug)]
@@ -27,7 +31,7 @@ pub struct Layer {
 
 /// Records that have been read. They never change; a layer that is removed is forgotten.
 #[derive(Debug, Default)]
-pub(crate) struct Records(Mutex<HashMap<DiffId, Arc<LayerRecord>>>);
+pub(crate) struct Records(pub(crate) Mutex<HashMap<DiffId, Arc<LayerRecord>>>);
 
 /// A layer being unpacked, which nobody sees. Dropped without [`StagedLayer::commit`], it is removed.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub struct StagedLayer {
     name: String,
     dir: Dir,
     fs: Dir,
+    /// The digest of the list of its files, once that is written.
+    list: Option<Digest>,
     committed: bool,
 }
 
@@ -73,7 +79,7 @@ impl Store {
         let make = || -> std::io::Result<StagedLayer> {
             let (name, dir) = self.stage()?;
             let fs = dir.create_dir(FILES, 0o755)?;
-            Ok(StagedLayer { store: Arc::clone(self), name, dir, fs, committed: false })
+            Ok(StagedLayer { store: Arc::clone(self), name, dir, fs, list: None, committed: false })
         };
         make().map_err(StoreError::io("make a folder in", "staging"))
     }
@@ -125,7 +131,7 @@ impl Store {
         self.bury(&dir, &id.0.hex()).map_err(StoreError::io("remove", layer_name(id)))
     }
 
-    fn layer_dir(&self, id: DiffId) -> Result<Dir, StoreError> {
+    pub(crate) fn layer_dir(&self, id: DiffId) -> Result<Dir, StoreError> {
         let name = id.0.algorithm().name();
         self.layers.open_dir(name).map_err(StoreError::io("open", format!("layers/{name}")))
     }
@@ -140,6 +146,33 @@ impl StagedLayer {
     /// Where that folder lies.
     pub fn path(&self) -> PathBuf {
         self.store.path().join("staging").join(&self.name).join(FILES)
+    }
+
+    /// The staged folder itself, in which the files' folder lies.
+    pub(crate) fn folder(&self) -> &Dir {
+        &self.dir
+    }
+
+    pub(crate) fn list_digest(&self) -> Option<Digest> {
+        self.list
+    }
+
+    /// Keeps the list of the layer's files, as `write` writes it, once they are all there.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be written.
+    pub fn list(&mut self, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), StoreError> {
+        let make = || -> std::io::Result<Digest> {
+            let file = self.dir.open_or_create(LIST, 0o400)?;
+            file.set_len(0)?;
+            let mut out = Summed { out: std::io::BufWriter::new(file), hasher: Hasher::new(Algorithm::Sha256) };
+            write(&mut out)?;
+            out.out.flush()?;
+            Ok(out.hasher.finish())
+        };
+        self.list = Some(make().map_err(StoreError::io("write", format!("staging/{}/{LIST}", self.name)))?);
+        Ok(())
     }
 
     /// Publishes the layer, and the blob it came from if that is new: both are durable, and visible, when this returns.
@@ -161,6 +194,9 @@ impl StagedLayer {
             serde_json::to_vec(record).map_err(|error| StoreError::io("write", what())(std::io::Error::from(error)))?;
         let write = || {
             self.dir.write_atomic(RECORD, &json, 0o400)?;
+            if let Some(list) = self.list {
+                self.dir.write_atomic(SUMS, sums(&json, list).as_bytes(), 0o400)?;
+            }
             // One sync covers the files of the layer, its record and the blob: all lie on one file system.
             self.store.sync.sync(&self.store.root)
         };
@@ -171,8 +207,11 @@ impl StagedLayer {
         let folder = self.store.layer_dir(id)?;
         match self.store.staging.publish(self.name.as_str(), &folder, id.0.hex().as_str()) {
             Ok(()) => self.committed = true,
-            // Somebody else has unpacked the same layer meanwhile: theirs is as good, and ours is removed.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            // Somebody else has unpacked the same layer meanwhile: theirs is as good, and ours is removed. Or what is there is damaged: then ours
+            // takes its place, and that is removed.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                self.store.replace_damaged(id, &self.name, &folder)?;
+            }
             Err(error) => return Err(StoreError::io("publish", what())(error)),
         }
         folder.sync().map_err(StoreError::io("sync", what()))?;
@@ -191,7 +230,30 @@ impl Drop for StagedLayer {
     }
 }
 
+/// Bytes on their way to a file, hashed as they pass.
+struct Summed<W> {
+    out: W,
+    hasher: Hasher,
+}
+
+impl<W: Write> Write for Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let len = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..len]);
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// What `SHA256SUMS` holds of a layer with this record and this list.
+pub(crate) fn sums(record: &[u8], list: Digest) -> String {
+    format!("{}  {RECORD}\n{}  {LIST}\n", Digest::sha256(record).hex(), list.hex())
+}
+
 /// A layer's place, relative to the store.
-fn layer_name(id: DiffId) -> String {
+pub(crate) fn layer_name(id: DiffId) -> String {
     format!("layers/{}/{}", id.0.algorithm().name(), id.0.hex())
 }

@@ -4,7 +4,7 @@
 //! <root>/                        0700, one process at a time (lock)
 //!   oci-layout, index.json       the store as an OCI image-layout; index.json holds the names
 //!   blobs/sha256/<hex>           indexes, manifests, configs, compressed layers: name = content, read-only
-//!   layers/sha256/<hex>/         one unpacked layer by its diffID: fs/ in overlay form, and layer.json
+//!   layers/sha256/<hex>/         one unpacked layer by its diffID: fs/ in overlay form, layer.json, tree, SHA256SUMS
 //!   ingest/<algorithm>-<hex>.part  a blob on its way in: the bytes that have come so far
 //!   staging/<n>/                 a layer being unpacked, or a tree being removed; emptied at start
 //!   mounts/                      what the engine keeps for mounted images
@@ -30,6 +30,7 @@ mod record;
 mod store;
 mod sweep;
 mod sync;
+mod trust;
 
 pub use catalog::Named;
 pub use error::{OpenError, StoreError};
@@ -38,3 +39,4 @@ pub use layers::{Layer, StagedLayer};
 pub use lease::Lease;
 pub use record::{ForeignLink, LayerRecord};
 pub use store::Store;
+pub use trust::{InUse, LayerList};

@@ -9,6 +9,7 @@ mod images;
 mod lookup;
 mod mounts;
 mod names;
+mod verify;
 
 pub use engine::{Engine, Options, StoreInfo};
 pub use error::{EngineError, Kind, OpenError};
@@ -17,3 +18,4 @@ pub use layer_registry::{Credentials, InsecureHost, Options as RegistryOptions, 
 pub use layer_transfer::{Event, Limits, Outcome, Phase, Pull, PullCause, PullError, PullRequest};
 pub use mounts::{MountInfo, MountRequest};
 pub use names::Removed;
+pub use verify::{Part, Problem, Totals, Verify, VerifyEvent, VerifyRequest};

@@ -22,7 +22,7 @@ use layer_fs::Dir;
 use layer_mount::stack::{Gaps, close_gaps, reroute};
 use layer_mount::{MountFlags, Overlay, Upper};
 use layer_oci::Platform;
-use layer_store::{Lease, Store};
+use layer_store::{InUse, Lease, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Shared;
@@ -64,10 +64,13 @@ pub struct MountInfo {
     layers: Vec<DiffId>,
 }
 
+/// Keeps what a mount shows: in the store, and as it is.
+type Hold = (Lease, Vec<InUse>);
+
 /// The mounts of a store.
 #[derive(Debug)]
 pub(crate) struct Mounts {
-    mounts: Mutex<BTreeMap<String, (MountInfo, Lease)>>,
+    mounts: Mutex<BTreeMap<String, (MountInfo, Hold)>>,
 }
 
 impl Mounts {
@@ -80,8 +83,8 @@ impl Mounts {
             let info = record.ok().and_then(|bytes| serde_json::from_slice::<MountInfo>(&bytes).ok());
             match info {
                 Some(info) if layer_mount::is_mounted(&info.target).unwrap_or(true) => {
-                    let lease = lease(store, &info);
-                    mounts.insert(info.id.clone(), (info, lease));
+                    let hold = hold(store, &info);
+                    mounts.insert(info.id.clone(), (info, hold));
                 }
                 _ => {
                     if let Err(error) = layer_fs::remove_tree(&root, &name) {
@@ -102,17 +105,23 @@ impl Mounts {
         mounts.values().map(|(info, _)| info).find(|info| info.image == image).cloned()
     }
 
+    /// A mount that shows a layer.
+    pub(crate) fn of_layer(&self, layer: DiffId) -> Option<MountInfo> {
+        let mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        mounts.values().map(|(info, _)| info).find(|info| info.layers.contains(&layer)).cloned()
+    }
+
     fn all(&self) -> Vec<MountInfo> {
         self.mounts.lock().unwrap_or_else(PoisonError::into_inner).values().map(|(info, _)| info.clone()).collect()
     }
 }
 
 /// Keeps what a mount shows.
-fn lease(store: &Arc<Store>, info: &MountInfo) -> Lease {
+fn hold(store: &Arc<Store>, info: &MountInfo) -> Hold {
     let mut lease = store.lease();
     lease.hold_blob(BlobId(info.image.0));
     info.layers.iter().for_each(|id| lease.hold_layer(*id));
-    lease
+    (lease, info.layers.iter().map(|id| store.use_layer(*id)).collect())
 }
 
 impl Engine {
@@ -127,14 +136,14 @@ impl Engine {
             let variant = found.variant(&shared.store, request.platform.as_ref())?;
             let info = describe(shared, &found, &variant, &request)?;
             // First the lease, then the look at what is there.
-            let lease = lease(&shared.store, &info);
+            let hold = hold(&shared.store, &info);
             let result = build(shared, &found, &info);
             if result.is_err() {
                 clear(shared, &info.id);
             }
             result?;
             let mut mounts = shared.mounts.mounts.lock().unwrap_or_else(PoisonError::into_inner);
-            mounts.insert(info.id.clone(), (info.clone(), lease));
+            mounts.insert(info.id.clone(), (info.clone(), hold));
             shared.store.touch(info.image);
             tracing::info!(image = %info.image, target = %info.target.display(), writable = info.writable, "mounted");
             Ok(info)

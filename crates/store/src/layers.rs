@@ -157,6 +157,15 @@ impl StagedLayer {
         self.list
     }
 
+    /// Opens the list of the layer's files, once it is kept.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be opened.
+    pub fn open_list(&self) -> Result<std::fs::File, StoreError> {
+        self.dir.open_file(LIST).map_err(StoreError::io("open", format!("staging/{}/{LIST}", self.name)))
+    }
+
     /// Keeps the list of the layer's files, as `write` writes it, once they are all there.
     ///
     /// # Errors

@@ -107,6 +107,11 @@ impl Store {
         InUse { store: Arc::clone(self), layer: id }
     }
 
+    /// Whether something shows a layer's files.
+    pub fn is_layer_used(&self, id: DiffId) -> bool {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+    }
+
     /// The files of a layer; `None` when there is no such layer.
     ///
     /// # Errors

@@ -6,3 +6,4 @@ mod images;
 mod mounts;
 mod setup;
 mod trees;
+mod verify;

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http::Method;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use layer_proto::{HistoryItem, ImageSummary, LineReader, Mount, MountRequest, ProgressLine, Removed, mount};
+use layer_proto::{
+    HistoryItem, ImageSummary, LineReader, Mount, MountRequest, ProgressLine, Removed, VerifyRequest, mount, verify,
+};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
@@ -74,7 +76,7 @@ impl Api {
     }
 
     /// Begins a pull; `platform` is as it was typed.
-    pub(crate) async fn pull(&self, image: &str, platform: Option<&str>) -> Result<PullStream, Error> {
+    pub(crate) async fn pull(&self, image: &str, platform: Option<&str>) -> Result<LineStream, Error> {
         let mut target = Target::new(&[VERSION_PREFIX, "/images/create"]);
         target.query("fromImage", image);
         if !name::says_which(image) {
@@ -85,7 +87,14 @@ impl Api {
             target.query("platform", platform);
         }
         let answer = self.connection.send(Method::POST, &target.text, None).await?;
-        Ok(PullStream { body: answer.into_body(), lines: LineReader::new(), ended: false })
+        Ok(LineStream { body: answer.into_body(), lines: LineReader::new(), ended: false })
+    }
+
+    /// Begins to verify images.
+    pub(crate) async fn verify(&self, request: &VerifyRequest) -> Result<LineStream, Error> {
+        let json = serde_json::to_vec(request).map_err(|source| Error::Unreadable { source })?;
+        let answer = self.connection.send(Method::POST, verify::PATH, Some(json)).await?;
+        Ok(LineStream { body: answer.into_body(), lines: LineReader::new(), ended: false })
     }
 
     /// Mounts an image.
@@ -116,15 +125,15 @@ fn read<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Error> {
     serde_json::from_str(&String::from_utf8_lossy(bytes)).map_err(|source| Error::Unreadable { source })
 }
 
-/// The progress of a pull. Dropping it closes the connection, which is how the daemon learns that nobody waits any more.
+/// The progress of a pull or a verification. Dropping it closes the connection, which is how the daemon learns that nobody waits any more.
 #[derive(Debug)]
-pub(crate) struct PullStream {
+pub(crate) struct LineStream {
     body: Incoming,
     lines: LineReader,
     ended: bool,
 }
 
-impl PullStream {
+impl LineStream {
     /// The next line; `None` at the end of a body that came whole.
     pub(crate) async fn next(&mut self) -> Result<Option<ProgressLine>, Error> {
         loop {

@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Umount(UmountArgs),
     /// List the images that are mounted
     Mounts(MountsArgs),
+    /// Prove that images are as they came, byte by byte
+    Verify(VerifyArgs),
     /// Show the versions of client and daemon
     Version(AboutArgs),
     /// Show what the daemon says about itself and its store
@@ -234,6 +236,26 @@ pub(crate) struct MountsArgs {
     pub(crate) format: Format,
 }
 
+/// `layer verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Documents and compressed layers are hashed, and the files of unpacked layers compared with what they were when they were unpacked. What is \
+damaged is marked, so that the next pull brings it anew; --repair does so at once. Exit status 1 means that something is damaged, and not repaired.")]
+pub(crate) struct VerifyArgs {
+    /// Names, IDs or beginnings of IDs
+    #[arg(required_unless_present = "all", value_name = "IMAGE", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) images: Vec<String>,
+    /// All images
+    #[arg(short, long, conflicts_with = "images")]
+    pub(crate) all: bool,
+    /// Bring anew what is damaged or missing: layers from their compressed form, the rest from the registry
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// How to write what is wrong
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
 /// `layer version` and `layer info`.
 #[derive(Debug, Args)]
 pub(crate) struct AboutArgs {
@@ -290,6 +312,8 @@ mod tests {
             "layer -H tcp://x images",
             "layer tag a",
             "layer mount",
+            "layer verify",
+            "layer verify --all x",
         ] {
             assert!(Cli::try_parse_from(words.split(' ')).is_err(), "{words}");
         }

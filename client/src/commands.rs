@@ -8,6 +8,7 @@ mod mount;
 mod pull;
 mod remove;
 mod tag;
+mod verify;
 
 use std::time::Duration;
 
@@ -94,6 +95,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Mount(args) => mount::run(&api, args).await,
         Command::Umount(args) => mount::unmount(&api, args).await,
         Command::Mounts(args) => mount::list(&api, args).await,
+        Command::Verify(args) => verify::run(&api, args).await,
         Command::Version(args) => about::version(&api, &host, args).await,
         Command::Info(args) => about::info(&api, args).await,
         // `into` above gives no such command.

@@ -13,6 +13,7 @@ mod mounts;
 mod named;
 mod ping;
 mod pull;
+mod verify;
 mod version;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use axum::routing::{MethodRouter, any, delete, get, head, post};
 use hyper::body::Incoming;
 use layer_engine::{Engine, InsecureHost};
 use layer_proto::mount;
+use layer_proto::verify as verification;
 use tower::util::MapRequest;
 
 use crate::envelope;
@@ -59,7 +61,8 @@ pub(crate) fn service(engine: Engine, insecure: Vec<InsecureHost>) -> Service {
         .route("/images/{*name}", any(named::named))
         .route("/containers/json", get(containers::list))
         .route("/containers/{*name}", any(containers::named))
-        .route(mount::PATH, post(mounts::mount).get(mounts::list).merge(delete(mounts::unmount)));
+        .route(mount::PATH, post(mounts::mount).get(mounts::list).merge(delete(mounts::unmount)))
+        .route(verification::PATH, post(verify::verify));
     let router = elsewhere::add(router)
         .method_not_allowed_fallback(|| async { page_not_found() })
         .fallback(|| async { page_not_found() })

@@ -7,6 +7,7 @@ mod mounts;
 mod pull;
 mod terminal;
 mod unreachable;
+mod verify;
 
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};

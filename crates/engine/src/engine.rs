@@ -1,6 +1,7 @@
 //! The engine as a whole.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use layer_registry::Client;
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) mounts: Mounts,
     /// Held while names are given to what has one, or taken: whoever removes an image must know all its names.
     pub(crate) naming: Mutex<()>,
+    /// Set when the daemon stops: what takes long gives up.
+    pub(crate) stopping: AtomicBool,
 }
 
 /// Figures about a store.
@@ -68,7 +71,15 @@ impl Engine {
         let (store, mounts) =
             tokio::task::spawn_blocking(open).await.map_err(|error| OpenError::Task(error.into()))??;
         let transfer = Transfer::new(Arc::clone(&store), client, options.limits);
-        Ok(Self { shared: Arc::new(Shared { store, transfer, mounts, naming: Mutex::new(()) }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                store,
+                transfer,
+                mounts,
+                naming: Mutex::new(()),
+                stopping: AtomicBool::new(false),
+            }),
+        })
     }
 
     /// Where the store lies.
@@ -102,8 +113,9 @@ impl Engine {
         .await
     }
 
-    /// Stops all pulls; what has come is kept. Mounts stay.
+    /// Stops all pulls, of which is kept what has come, and all verifications. Mounts stay.
     pub async fn shutdown(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
         self.shared.transfer.shutdown().await;
     }
 

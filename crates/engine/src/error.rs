@@ -125,6 +125,9 @@ pub enum EngineError {
         #[source]
         source: io::Error,
     },
+    /// The daemon stops, or nobody waits any more.
+    #[error("stopped")]
+    Stopped,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -139,6 +142,7 @@ impl EngineError {
         match self {
             Self::Name(_) | Self::TagWithDigest | Self::BadTarget { .. } | Self::Ambiguous { .. } => Kind::Invalid,
             Self::NoSuchImage { .. } | Self::NoPlatform { .. } | Self::NotMounted { .. } => Kind::NotFound,
+            Self::Stopped => Kind::Cancelled,
             Self::ManyNames { .. } | Self::Mounted { .. } => Kind::Conflict,
             Self::Mount { source: MountError::Busy { .. }, .. } => Kind::Conflict,
             Self::Stack { source: StackError::DanglingLink { .. }, .. } => Kind::Corrupt,

@@ -158,8 +158,8 @@ impl Engine {
     pub fn verify(&self, request: VerifyRequest) -> Verify {
         let (events, receiver) = mpsc::channel(BACKLOG);
         let stop = Arc::new(AtomicBool::new(false));
-        let tell = Tell { events, stop: Arc::clone(&stop) };
         let shared = Arc::clone(&self.shared);
+        let tell = Tell { events, stop: Arc::clone(&stop), shared: Arc::clone(&shared) };
         let task = tokio::spawn(async move {
             let end = match run(&shared, &request, &tell).await {
                 Ok(totals) => {
@@ -186,6 +186,7 @@ impl Engine {
 struct Tell {
     events: mpsc::Sender<VerifyEvent>,
     stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
 }
 
 impl Tell {
@@ -202,7 +203,7 @@ impl Tell {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Relaxed) || self.shared.stopping.load(Ordering::Relaxed)
     }
 }
 

@@ -18,16 +18,20 @@ use crate::params::Params;
 
 /// `POST`: mounts an image.
 pub(super) async fn mount(State(app): State<App>, body: Result<Bytes, BytesRejection>) -> Result<Response, Failure> {
-    let body = body.map_err(|rejection| {
+    let request = read(&whole(body)?)?;
+    let mounted = app.engine.mount(request).await?;
+    Ok(answer::json(StatusCode::CREATED, &form(mounted)))
+}
+
+/// The body of a request, if it came whole and isn't too long.
+pub(super) fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Failure> {
+    body.map_err(|rejection| {
         let why = match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => format!("it has more than {MAX_BODY} bytes"),
             _ => rejection.body_text(),
         };
         Failure::new(rejection.status(), format!("read the request: {why}"))
-    })?;
-    let request = read(&body)?;
-    let mounted = app.engine.mount(request).await?;
-    Ok(answer::json(StatusCode::CREATED, &form(mounted)))
+    })
 }
 
 /// `GET`: what is mounted.

@@ -12,6 +12,7 @@ mod mounts;
 mod notify;
 mod pull;
 mod units;
+mod verify;
 
 /// Every file here is listed above; one that isn't would never run.
 #[test]

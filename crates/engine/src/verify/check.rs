@@ -70,7 +70,7 @@ impl Check<'_> {
         let mut buffer = vec![0; READ];
         let proven = loop {
             if self.tell.is_stopped() {
-                return Err(stopped());
+                return Err(EngineError::Stopped);
             }
             match file.read(&mut buffer) {
                 Ok(0) => break verifier.finish().map(|_proof| ()).map_err(|error| error.to_string()),
@@ -167,7 +167,7 @@ impl Check<'_> {
                 self.outcome.bytes = self.outcome.bytes.saturating_add(bytes);
                 Ok(())
             }
-            Err(CompareError::Stopped) => Err(stopped()),
+            Err(CompareError::Stopped) => Err(EngineError::Stopped),
             // Its sums were right a moment ago.
             Err(error) => {
                 self.bad_layer(diff, None, "record", format!("can't be proven: {}", chain(&error)));
@@ -186,9 +186,4 @@ impl Check<'_> {
         let image = self.image.to_owned();
         self.tell.tell_blocking(VerifyEvent::Problem(Problem { part, digest, image, path, what, detail }));
     }
-}
-
-/// Nobody is left to read this.
-fn stopped() -> EngineError {
-    EngineError::Task(std::io::Error::other("the verification was stopped"))
 }

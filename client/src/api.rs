@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::Method;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use layer_proto::bundle::{self, Bundle, BundleRequest};
 use layer_proto::{
     HistoryItem, ImageSummary, LineReader, Mount, MountRequest, ProgressLine, Removed, VerifyRequest, mount, verify,
 };
@@ -88,6 +89,12 @@ impl Api {
         }
         let answer = self.connection.send(Method::POST, &target.text, None).await?;
         Ok(LineStream { body: answer.into_body(), lines: LineReader::new(), ended: false })
+    }
+
+    /// Has a bundle made.
+    pub(crate) async fn bundle(&self, request: &BundleRequest) -> Result<Bundle, Error> {
+        let json = serde_json::to_vec(request).map_err(|source| Error::Unreadable { source })?;
+        read(&self.connection.ask(Method::POST, bundle::PATH, Some(json)).await?)
     }
 
     /// Begins to verify images.

@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Umount(UmountArgs),
     /// List the images that are mounted
     Mounts(MountsArgs),
+    /// Make a bundle for an OCI runtime, and print its folder
+    Bundle(BundleArgs),
     /// Prove that images are as they came, byte by byte
     Verify(VerifyArgs),
     /// Show the versions of client and daemon
@@ -234,6 +236,26 @@ pub(crate) struct MountsArgs {
     /// How to write the list
     #[arg(long, value_enum, default_value_t, conflicts_with = "quiet")]
     pub(crate) format: Format,
+}
+
+/// `layer bundle`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The bundle has a config.json by what the image says, and in rootfs a writable mount of the image, which `layer umount DIR/rootfs` takes down; what was \
+written goes with it.
+
+Example:
+  layer bundle alpine /run/box && runc run -b /run/box box")]
+pub(crate) struct BundleArgs {
+    /// A name, an ID or the beginning of one
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) image: String,
+    /// The bundle's folder; it is made if it isn't there, and must be closed to all but root
+    #[arg(value_name = "DIR")]
+    pub(crate) target: PathBuf,
+    /// Which platform of the image [default: the daemon's own]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) platform: Option<String>,
 }
 
 /// `layer verify`.

@@ -1,6 +1,7 @@
 //! One command a file, and what they have in common: a runtime, ^C, and errors that are told.
 
 mod about;
+mod bundle;
 mod history;
 mod images;
 mod inspect;
@@ -95,6 +96,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Mount(args) => mount::run(&api, args).await,
         Command::Umount(args) => mount::unmount(&api, args).await,
         Command::Mounts(args) => mount::list(&api, args).await,
+        Command::Bundle(args) => bundle::run(&api, args).await,
         Command::Verify(args) => verify::run(&api, args).await,
         Command::Version(args) => about::version(&api, &host, args).await,
         Command::Info(args) => about::info(&api, args).await,

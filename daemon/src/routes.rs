@@ -3,6 +3,7 @@
 //! Paths are docker's, with its quirk that a path is looked up together with its method: `GET /images/json` is the list, and
 //! `DELETE /images/json` removes an image called `json`.
 
+mod bundles;
 mod containers;
 mod elsewhere;
 mod image_form;
@@ -24,6 +25,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, any, delete, get, head, post};
 use hyper::body::Incoming;
 use layer_engine::{Engine, InsecureHost};
+use layer_proto::bundle;
 use layer_proto::mount;
 use layer_proto::verify as verification;
 use tower::util::MapRequest;
@@ -62,6 +64,7 @@ pub(crate) fn service(engine: Engine, insecure: Vec<InsecureHost>) -> Service {
         .route("/containers/json", get(containers::list))
         .route("/containers/{*name}", any(containers::named))
         .route(mount::PATH, post(mounts::mount).get(mounts::list).merge(delete(mounts::unmount)))
+        .route(bundle::PATH, post(bundles::make))
         .route(verification::PATH, post(verify::verify));
     let router = elsewhere::add(router)
         .method_not_allowed_fallback(|| async { page_not_found() })

@@ -1,6 +1,7 @@
 //! The client from outside: the binary against a daemon that says what each test wants it to say.
 
 mod about;
+mod bundle;
 mod daemon;
 mod images;
 mod mounts;

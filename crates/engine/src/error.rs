@@ -96,6 +96,25 @@ pub enum EngineError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The user that the image wants to run as can't be made out.
+    #[error("the image runs as `{user}`: {reason}")]
+    User {
+        /// The user, and the group where one is given.
+        user: String,
+        /// Why it can't.
+        reason: String,
+    },
+    /// Files of a bundle can't be made.
+    #[error("{action} the bundle `{}`", .target.display())]
+    Bundle {
+        /// What was to be done.
+        action: &'static str,
+        /// The bundle's folder.
+        target: PathBuf,
+        /// How.
+        #[source]
+        source: io::Error,
+    },
     /// The mount system calls failed.
     #[error("mount `{name}`")]
     Mount {
@@ -140,6 +159,9 @@ impl EngineError {
     /// What a caller can do about it.
     pub fn kind(&self) -> Kind {
         match self {
+            Self::User { .. } => Kind::Corrupt,
+            Self::Bundle { source, .. } if source.kind() == io::ErrorKind::StorageFull => Kind::NoSpace,
+            Self::Bundle { .. } => Kind::Internal,
             Self::Name(_) | Self::TagWithDigest | Self::BadTarget { .. } | Self::Ambiguous { .. } => Kind::Invalid,
             Self::NoSuchImage { .. } | Self::NoPlatform { .. } | Self::NotMounted { .. } => Kind::NotFound,
             Self::Stopped => Kind::Cancelled,

@@ -3,6 +3,7 @@
 //! [`Engine`] ties the store, the transfers and the mounts together for a caller in the same process: the daemon, or any other Rust program.
 //! Its types are plain values. It knows no HTTP, no API versions and no wire format; words for users are only in errors and warnings.
 
+mod bundle;
 mod engine;
 mod error;
 mod images;
@@ -11,6 +12,7 @@ mod mounts;
 mod names;
 mod verify;
 
+pub use bundle::{BundleInfo, BundleRequest};
 pub use engine::{Engine, Options, StoreInfo};
 pub use error::{EngineError, Kind, OpenError};
 pub use images::{HistoryItem, ImageDetail, ImageSummary};

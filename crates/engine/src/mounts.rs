@@ -134,19 +134,7 @@ impl Engine {
         self.blocking(move |shared| {
             let found = lookup::find(&shared.store, &request.image)?;
             let variant = found.variant(&shared.store, request.platform.as_ref())?;
-            let info = describe(shared, &found, &variant, &request)?;
-            // First the lease, then the look at what is there.
-            let hold = hold(&shared.store, &info);
-            let result = build(shared, &found, &info);
-            if result.is_err() {
-                clear(shared, &info.id);
-            }
-            result?;
-            let mut mounts = shared.mounts.mounts.lock().unwrap_or_else(PoisonError::into_inner);
-            mounts.insert(info.id.clone(), (info.clone(), hold));
-            shared.store.touch(info.image);
-            tracing::info!(image = %info.image, target = %info.target.display(), writable = info.writable, "mounted");
-            Ok(info)
+            mount_variant(shared, &found, &variant, &request, MountFlags::default())
         })
         .await
     }
@@ -160,17 +148,7 @@ impl Engine {
         let what = what.to_owned();
         self.blocking(move |shared| {
             let meant = meant(shared, &what)?;
-            for info in &meant {
-                let name = || info.target.display().to_string();
-                match layer_mount::unmount(&info.target) {
-                    // Somebody has unmounted it by hand: what is left is cleared.
-                    Ok(()) | Err(layer_mount::MountError::NotMounted { .. }) => {}
-                    Err(source) => return Err(EngineError::Mount { name: name(), source }),
-                }
-                shared.mounts.mounts.lock().unwrap_or_else(PoisonError::into_inner).remove(&info.id);
-                clear(shared, &info.id);
-                tracing::info!(image = %info.image, target = name(), "unmounted");
-            }
+            meant.iter().try_for_each(|info| take_down(shared, info))?;
             Ok(meant)
         })
         .await
@@ -180,6 +158,43 @@ impl Engine {
     pub async fn mounts(&self) -> Vec<MountInfo> {
         self.shared.mounts.all()
     }
+}
+
+/// Mounts one platform of an image.
+pub(crate) fn mount_variant(
+    shared: &Shared,
+    found: &Found,
+    variant: &Variant,
+    request: &MountRequest,
+    flags: MountFlags,
+) -> Result<MountInfo, EngineError> {
+    let info = describe(shared, found, variant, request)?;
+    // First the lease, then the look at what is there.
+    let hold = hold(&shared.store, &info);
+    let result = build(shared, found, &info, flags);
+    if result.is_err() {
+        clear(shared, &info.id);
+    }
+    result?;
+    let mut mounts = shared.mounts.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+    mounts.insert(info.id.clone(), (info.clone(), hold));
+    shared.store.touch(info.image);
+    tracing::info!(image = %info.image, target = %info.target.display(), writable = info.writable, "mounted");
+    Ok(info)
+}
+
+/// Takes a mount down, and clears what belongs to it.
+pub(crate) fn take_down(shared: &Shared, info: &MountInfo) -> Result<(), EngineError> {
+    let name = || info.target.display().to_string();
+    match layer_mount::unmount(&info.target) {
+        // Somebody has unmounted it by hand: what is left is cleared.
+        Ok(()) | Err(layer_mount::MountError::NotMounted { .. }) => {}
+        Err(source) => return Err(EngineError::Mount { name: name(), source }),
+    }
+    shared.mounts.mounts.lock().unwrap_or_else(PoisonError::into_inner).remove(&info.id);
+    clear(shared, &info.id);
+    tracing::info!(image = %info.image, target = name(), "unmounted");
+    Ok(())
 }
 
 fn meant(shared: &Shared, what: &str) -> Result<Vec<MountInfo>, EngineError> {
@@ -238,7 +253,7 @@ fn describe(
 }
 
 /// Makes the mount's folders, and mounts.
-fn build(shared: &Shared, found: &Found, info: &MountInfo) -> Result<(), EngineError> {
+fn build(shared: &Shared, found: &Found, info: &MountInfo, flags: MountFlags) -> Result<(), EngineError> {
     let store = &shared.store;
     let files = |action| move |source| EngineError::MountFiles { action, name: info.image.to_string(), source };
     let path = store.path().join(FOLDER).join(&info.id);
@@ -280,7 +295,7 @@ fn build(shared: &Shared, found: &Found, info: &MountInfo) -> Result<(), EngineE
     while upper.is_none() && lowers.len() < 2 {
         lowers.push(path.join("work"));
     }
-    let overlay = Overlay { lowers: &lowers, upper, flags: MountFlags::default() };
+    let overlay = Overlay { lowers: &lowers, upper, flags };
     layer_mount::mount(&overlay, &info.target).map_err(|source| EngineError::Mount { name: found.shown(), source })
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod api;
+mod bundle;
 mod client;
 mod concurrency;
 mod docker_cli;
@@ -18,6 +19,7 @@ mod memory;
 mod service;
 mod skopeo;
 mod trees;
+mod verify;
 
 /// A test in a file that nobody lists would never run.
 #[test]

@@ -159,10 +159,13 @@ impl EngineError {
     /// What a caller can do about it.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::User { .. } => Kind::Corrupt,
             Self::Bundle { source, .. } if source.kind() == io::ErrorKind::StorageFull => Kind::NoSpace,
             Self::Bundle { .. } => Kind::Internal,
-            Self::Name(_) | Self::TagWithDigest | Self::BadTarget { .. } | Self::Ambiguous { .. } => Kind::Invalid,
+            Self::Name(_)
+            | Self::TagWithDigest
+            | Self::BadTarget { .. }
+            | Self::Ambiguous { .. }
+            | Self::User { .. } => Kind::Invalid,
             Self::NoSuchImage { .. } | Self::NoPlatform { .. } | Self::NotMounted { .. } => Kind::NotFound,
             Self::Stopped => Kind::Cancelled,
             Self::ManyNames { .. } | Self::Mounted { .. } => Kind::Conflict,

@@ -217,6 +217,7 @@ async fn run(shared: &Arc<Shared>, request: &VerifyRequest, tell: &Tell) -> Resu
         lease: shared.store.lease(),
         totals: Totals::default(),
         told: HashSet::new(),
+        brought: HashSet::new(),
         checked: HashSet::new(),
     };
     for image in images {
@@ -258,6 +259,7 @@ struct Run<'a> {
     totals: Totals,
     /// What has been told about, or counted, already: images share parts.
     told: HashSet<Digest>,
+    brought: HashSet<Digest>,
     checked: HashSet<(Digest, Option<DiffId>)>,
 }
 
@@ -322,6 +324,10 @@ impl Run<'_> {
         let mut any = false;
         for document in survey.damaged() {
             let (part, digest) = (Part::Document, document.descriptor.digest);
+            // What could not be brought once, or is of no use although it is what it should be, is not asked for again.
+            if !self.brought.insert(digest) {
+                continue;
+            }
             let mut reason = "the image has no name, so that no registry can be asked".to_owned();
             let mut is_whole = false;
             for repository in repositories(image) {

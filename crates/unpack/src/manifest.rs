@@ -7,7 +7,7 @@
 //!
 //! [`write()`] lists a folder right after it was filled, with the digests that [`crate::apply_noting()`] took of the bytes as they passed.
 //! [`compare()`] walks the same folder again, side by side with the list, and tells what differs. Both hold one folder's names at a time, at most
-//! [`walk::MAX_OPEN`] handles, and go by handles alone.
+//! 64 handles, and go by handles alone.
 //!
 //! What isn't listed: access and change times, what the machine's security modules attach, and when a whiteout was made.
 

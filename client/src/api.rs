@@ -9,10 +9,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use layer_proto::bundle::{self, Bundle, BundleRequest};
 use layer_proto::{
     AuthAnswer, AuthConfig, CollectRequest, Collected, Event, HistoryItem, ImageSummary, LineReader, Mount,
-    MountRequest, Pin, PinRequest, Preview, ProgressLine, PruneReport, Removed, auth, collection, mount, pin, preview,
-    store_usage,
+    MountRequest, Pin, PinRequest, Preview, ProgressLine, PruneReport, Removed, VerifyRequest, auth, collection, mount,
+    pin, preview, store_usage, verify,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -170,6 +171,17 @@ impl Api {
         let json = serde_json::to_vec(login).map_err(|source| Error::Unreadable { source })?;
         let target = Target::new(&[VERSION_PREFIX, auth::PATH]);
         read(&self.connection.ask(Method::POST, &target.text, Some(json)).await?)
+    }
+
+    /// Has a bundle made.
+    pub(crate) async fn bundle(&self, request: &BundleRequest) -> Result<Bundle, Error> {
+        self.post(bundle::PATH, request).await
+    }
+
+    /// Begins to verify images.
+    pub(crate) async fn verify(&self, request: &VerifyRequest) -> Result<PullStream, Error> {
+        let json = serde_json::to_vec(request).map_err(|source| Error::Unreadable { source })?;
+        Ok(Lines::new(self.connection.send(Method::POST, verify::PATH, Some(json)).await?))
     }
 
     /// Mounts an image.

@@ -62,6 +62,10 @@ pub(crate) enum Command {
     Logout(LogoutArgs),
     /// Follow what happens to images
     Events(EventsArgs),
+    /// Make a bundle for an OCI runtime, and print its folder
+    Bundle(BundleArgs),
+    /// Prove that images are as they came, byte by byte
+    Verify(VerifyArgs),
     /// Show the versions of client and daemon
     Version(AboutArgs),
     /// Show what the daemon says about itself and its store
@@ -392,6 +396,46 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// `layer bundle`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The bundle has a config.json by what the image says, and in rootfs a writable mount of the image, which `layer umount DIR/rootfs` takes down; what was \
+written goes with it.
+
+Example:
+  layer bundle alpine /run/box && runc run -b /run/box box")]
+pub(crate) struct BundleArgs {
+    /// A name, an ID or the beginning of one
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) image: String,
+    /// The bundle's folder; it is made if it isn't there, and must be closed to all but root
+    #[arg(value_name = "DIR")]
+    pub(crate) target: PathBuf,
+    /// Which platform of the image [default: the daemon's own]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) platform: Option<String>,
+}
+
+/// `layer verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Documents and compressed layers are hashed, and the files of unpacked layers compared with what they were when they were unpacked. What is \
+damaged is marked, so that the next pull brings it anew; --repair does so at once. Exit status 1 means that something is damaged, and not repaired.")]
+pub(crate) struct VerifyArgs {
+    /// Names, IDs or beginnings of IDs
+    #[arg(required_unless_present = "all", value_name = "IMAGE", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) images: Vec<String>,
+    /// All images
+    #[arg(short, long, conflicts_with = "images")]
+    pub(crate) all: bool,
+    /// Bring anew what is damaged or missing: layers from their compressed form, the rest from the registry
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// How to write what is wrong
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
 /// `layer version` and `layer info`.
 #[derive(Debug, Args)]
 pub(crate) struct AboutArgs {
@@ -463,6 +507,8 @@ mod tests {
             "layer prune --keep-storage much",
             "layer prune --keep-storage 1GB --filter until=1h",
             "layer pin",
+            "layer verify",
+            "layer verify --all x",
         ] {
             assert!(Cli::try_parse_from(words.split(' ')).is_err(), "{words}");
         }

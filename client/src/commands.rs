@@ -1,6 +1,7 @@
 //! One command a file, and what they have in common: a runtime, ^C, and errors that are told.
 
 mod about;
+mod bundle;
 mod events;
 mod history;
 mod images;
@@ -15,6 +16,7 @@ mod pull;
 mod remove;
 mod tag;
 mod usage;
+mod verify;
 
 use std::time::Duration;
 
@@ -110,6 +112,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Login(args) => login::run(&api, args).await,
         Command::Logout(args) => login::logout(args).await,
         Command::Events(args) => events::run(&api, args).await,
+        Command::Bundle(args) => bundle::run(&api, args).await,
+        Command::Verify(args) => verify::run(&api, args).await,
         Command::Version(args) => about::version(&api, &host, args).await,
         Command::Info(args) => about::info(&api, args).await,
         // `into` above gives no such command.

@@ -4,6 +4,7 @@
 //! `DELETE /images/json` removes an image called `json`.
 
 mod auth;
+mod bundles;
 mod containers;
 mod elsewhere;
 mod events;
@@ -19,6 +20,7 @@ mod preview;
 mod prune;
 mod pull;
 mod usage;
+mod verify;
 mod version;
 
 use axum::Router;
@@ -27,7 +29,9 @@ use axum::middleware;
 use axum::routing::{MethodRouter, any, delete, get, head, post};
 use hyper::body::Incoming;
 use layer_engine::{Collection, Engine};
-use layer_proto::{auth as auth_path, collection, mount, pin, preview as preview_path, store_usage};
+use layer_proto::{
+    auth as auth_path, bundle, collection, mount, pin, preview as preview_path, store_usage, verify as verification,
+};
 use tower::util::MapRequest;
 
 use crate::envelope;
@@ -71,7 +75,9 @@ pub(crate) fn service(engine: Engine, collection: Collection) -> Service {
         .route(preview_path::PATH, get(preview::show))
         .route(pin::PATH, post(pins::pin).get(pins::list).merge(delete(pins::unpin)))
         .route(store_usage::PATH, get(usage::store))
-        .route(collection::PATH, post(prune::collect));
+        .route(collection::PATH, post(prune::collect))
+        .route(bundle::PATH, post(bundles::make))
+        .route(verification::PATH, post(verify::verify));
     let router = elsewhere::add(router)
         .method_not_allowed_fallback(|| async { page_not_found() })
         .fallback(|| async { page_not_found() })

@@ -10,6 +10,7 @@
 
 mod api;
 pub mod auth;
+pub mod bundle;
 pub mod collection;
 mod descriptor;
 mod disk_usage;
@@ -26,6 +27,7 @@ mod prune;
 mod size;
 pub mod store_usage;
 mod tolerant;
+pub mod verify;
 mod version;
 
 pub use api::{ApiVersion, ParseApiVersionError, ZERO_TIME};
@@ -44,4 +46,5 @@ pub use progress::{LayerStatus, LineReader, ProgressDetail, ProgressLine, Pulled
 pub use prune::PruneReport;
 pub use size::{decimal_size, parse_size};
 pub use store_usage::{ImageUsage, StoreUsage};
+pub use verify::{Verified, VerifyRequest};
 pub use version::{Component, PlatformName, Version};

@@ -64,7 +64,7 @@ fn table(mounts: &[Mount]) -> String {
 }
 
 /// Prints a folder: to the letter for a program, safely for a terminal.
-fn folder(path: &str) -> Result<(), Error> {
+pub(super) fn folder(path: &str) -> Result<(), Error> {
     if std::io::stdout().is_terminal() { output::outcome(&clean(path)) } else { output::outcome(path) }
 }
 
@@ -85,7 +85,7 @@ async fn meant(api: &Api, what: &Path) -> Result<String, Error> {
 }
 
 /// The folder as the daemon must name it, which works elsewhere: absolute, and without links as far as it exists.
-fn absolute(folder: &Path) -> Result<PathBuf, Error> {
+pub(super) fn absolute(folder: &Path) -> Result<PathBuf, Error> {
     if let Ok(real) = folder.canonicalize() {
         return Ok(real);
     }
@@ -98,7 +98,7 @@ fn absolute(folder: &Path) -> Result<PathBuf, Error> {
     Ok(real.unwrap_or(absolute))
 }
 
-fn in_json(folder: PathBuf) -> Result<String, Error> {
+pub(super) fn in_json(folder: PathBuf) -> Result<String, Error> {
     folder.into_os_string().into_string().map_err(|folder| Error::NotText { folder: folder.into() })
 }
 

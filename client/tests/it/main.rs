@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't be set up fails")]
 
 mod about;
+mod bundle;
 mod daemon;
 mod images;
 mod login;
@@ -11,6 +12,7 @@ mod prune;
 mod pull;
 mod terminal;
 mod unreachable;
+mod verify;
 
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};

@@ -1,6 +1,7 @@
 //! The engine as a whole.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use layer_registry::{Client, SetupError};
@@ -32,11 +33,13 @@ pub struct Engine {
 pub(crate) struct Shared {
     pub(crate) store: Arc<Store>,
     pub(crate) client: Client,
-    transfer: Transfer,
+    pub(crate) transfer: Transfer,
     pub(crate) mounts: Mounts,
     pub(crate) journal: Arc<Journal>,
     /// Held by a prune that somebody asked for: there is one at a time.
     pub(crate) pruning: Mutex<()>,
+    /// Set when the daemon stops: what takes long gives up.
+    pub(crate) stopping: AtomicBool,
 }
 
 /// Figures about a store.
@@ -74,7 +77,8 @@ impl Engine {
         let pulls = Arc::clone(&journal);
         let transfer = Transfer::new(Arc::clone(&store), client.clone(), options.limits)
             .observed(move |outcome| pulls.note_transfer(Action::Pull, outcome.image, &outcome.reference));
-        let shared = Shared { store, client, transfer, mounts, journal, pruning: Mutex::default() };
+        let (pruning, stopping) = (Mutex::default(), AtomicBool::new(false));
+        let shared = Shared { store, client, transfer, mounts, journal, pruning, stopping };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -130,8 +134,9 @@ impl Engine {
         .await
     }
 
-    /// Stops all pulls; what has come is kept. Mounts stay.
+    /// Stops all pulls, of which is kept what has come, and all verifications. Mounts stay.
     pub async fn shutdown(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
         self.shared.transfer.shutdown().await;
     }
 

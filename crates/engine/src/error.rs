@@ -112,6 +112,25 @@ pub enum EngineError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The user that the image wants to run as can't be made out.
+    #[error("the image runs as `{user}`: {reason}")]
+    User {
+        /// The user, and the group where one is given.
+        user: String,
+        /// Why it can't.
+        reason: String,
+    },
+    /// Files of a bundle can't be made.
+    #[error("{action} the bundle `{}`", .target.display())]
+    Bundle {
+        /// What was to be done.
+        action: &'static str,
+        /// The bundle's folder.
+        target: PathBuf,
+        /// How.
+        #[source]
+        source: io::Error,
+    },
     /// The mount system calls failed.
     #[error("mount `{name}`")]
     Mount {
@@ -144,6 +163,9 @@ pub enum EngineError {
     /// A registry doesn't accept a login, or can't be asked.
     #[error(transparent)]
     Login(RegistryError),
+    /// The daemon stops, or nobody waits any more.
+    #[error("stopped")]
+    Stopped,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -156,10 +178,17 @@ impl EngineError {
     /// What a caller can do about it.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Name(_) | Self::TagWithDigest | Self::BadTarget { .. } | Self::Ambiguous { .. } => Kind::Invalid,
+            Self::Bundle { source, .. } if source.kind() == io::ErrorKind::StorageFull => Kind::NoSpace,
+            Self::Bundle { .. } => Kind::Internal,
+            Self::Name(_)
+            | Self::TagWithDigest
+            | Self::BadTarget { .. }
+            | Self::Ambiguous { .. }
+            | Self::User { .. } => Kind::Invalid,
             Self::NoSuchImage { .. } | Self::NoPlatform { .. } | Self::NotMounted { .. } | Self::NotPinned { .. } => {
                 Kind::NotFound
             }
+            Self::Stopped => Kind::Cancelled,
             // Nobody was asked: the name of the registry is none.
             Self::Login(RegistryError::BadRequest { .. }) => Kind::Invalid,
             Self::Login(error) => Kind::from(error),

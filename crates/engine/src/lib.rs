@@ -3,6 +3,7 @@
 //! [`Engine`] ties the store, the transfers and the mounts together for a caller in the same process: the daemon, or any other Rust program.
 //! Its types are plain values. It knows no HTTP, no API versions and no wire format; words for users are only in errors and warnings.
 
+mod bundle;
 mod collect;
 mod engine;
 mod error;
@@ -16,7 +17,9 @@ mod names;
 mod pins;
 mod prune;
 mod usage;
+mod verify;
 
+pub use bundle::{BundleInfo, BundleRequest};
 pub use collect::{Collected, Collection, Evicted, Marks};
 pub use engine::{Engine, Options, StoreInfo};
 pub use error::{EngineError, Kind, OpenError};
@@ -35,3 +38,4 @@ pub use names::Removed;
 pub use pins::Pin;
 pub use prune::{PruneRequest, Pruned};
 pub use usage::{DiskUsage, ImageUsage};
+pub use verify::{Part, Problem, Totals, Verify, VerifyEvent, VerifyRequest};

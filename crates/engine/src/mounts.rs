@@ -22,7 +22,7 @@ use layer_fs::Dir;
 use layer_mount::stack::{Gaps, close_gaps, reroute};
 use layer_mount::{MountFlags, Overlay, Upper};
 use layer_oci::Platform;
-use layer_store::{Lease, Store};
+use layer_store::{InUse, Lease, Naming, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Shared;
@@ -65,10 +65,13 @@ pub struct MountInfo {
     layers: Vec<DiffId>,
 }
 
+/// Keeps what a mount shows: in the store, and as it is.
+type Hold = (Lease, Vec<InUse>);
+
 /// The mounts of a store.
 #[derive(Debug)]
 pub(crate) struct Mounts {
-    mounts: Mutex<BTreeMap<String, (MountInfo, Lease)>>,
+    mounts: Mutex<BTreeMap<String, (MountInfo, Hold)>>,
 }
 
 impl Mounts {
@@ -81,8 +84,8 @@ impl Mounts {
             let info = record.ok().and_then(|bytes| serde_json::from_slice::<MountInfo>(&bytes).ok());
             match info {
                 Some(info) if layer_mount::is_mounted(&info.target).unwrap_or(true) => {
-                    let lease = lease(store, &info);
-                    mounts.insert(info.id.clone(), (info, lease));
+                    let hold = hold(store, &info);
+                    mounts.insert(info.id.clone(), (info, hold));
                 }
                 _ => {
                     if let Err(error) = layer_fs::remove_tree(&root, &name) {
@@ -109,17 +112,23 @@ impl Mounts {
         mounts.values().filter(|(info, _)| info.image == image).count() as u64
     }
 
+    /// A mount that shows a layer.
+    pub(crate) fn of_layer(&self, layer: DiffId) -> Option<MountInfo> {
+        let mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        mounts.values().map(|(info, _)| info).find(|info| info.layers.contains(&layer)).cloned()
+    }
+
     fn all(&self) -> Vec<MountInfo> {
         self.mounts.lock().unwrap_or_else(PoisonError::into_inner).values().map(|(info, _)| info.clone()).collect()
     }
 }
 
 /// Keeps what a mount shows.
-fn lease(store: &Arc<Store>, info: &MountInfo) -> Lease {
+fn hold(store: &Arc<Store>, info: &MountInfo) -> Hold {
     let mut lease = store.lease();
     lease.hold_blob(BlobId(info.image.0));
     info.layers.iter().for_each(|id| lease.hold_layer(*id));
-    lease
+    (lease, info.layers.iter().map(|id| store.use_layer(*id)).collect())
 }
 
 impl Engine {
@@ -134,30 +143,7 @@ impl Engine {
             let naming = shared.store.naming();
             let found = lookup::find(&shared.store, &request.image)?;
             let variant = found.variant(&shared.store, request.platform.as_ref())?;
-            let info = describe(shared, &found, &variant, &request)?;
-            // First the lease, then the look at what is there.
-            let lease = lease(&shared.store, &info);
-            drop(naming);
-            let result = build(shared, &found, &info);
-            if result.is_err() {
-                clear(shared, &info.id);
-            }
-            result?;
-            let naming = shared.store.naming();
-            // Somebody may have removed it by name while its layers were stacked, when nobody could know of this mount.
-            if !shared.store.images().iter().any(|image| image.target.digest == info.image.0) {
-                let _ = layer_mount::unmount(&info.target);
-                clear(shared, &info.id);
-                return Err(EngineError::NoSuchImage { name: request.image });
-            }
-            let mut mounts = shared.mounts.mounts.lock().unwrap_or_else(PoisonError::into_inner);
-            mounts.insert(info.id.clone(), (info.clone(), lease));
-            drop(mounts);
-            drop(naming);
-            shared.store.touch(info.image);
-            shared.journal.note(Action::Mount, info.image, &info.target.display().to_string());
-            tracing::info!(image = %info.image, target = %info.target.display(), writable = info.writable, "mounted");
-            Ok(info)
+            mount_variant(shared, naming, &found, &variant, &request, MountFlags::default())
         })
         .await
     }
@@ -171,18 +157,7 @@ impl Engine {
         let what = what.to_owned();
         self.blocking(move |shared| {
             let meant = meant(shared, &what)?;
-            for info in &meant {
-                let name = || info.target.display().to_string();
-                match layer_mount::unmount(&info.target) {
-                    // Somebody has unmounted it by hand: what is left is cleared.
-                    Ok(()) | Err(layer_mount::MountError::NotMounted { .. }) => {}
-                    Err(source) => return Err(EngineError::Mount { name: name(), source }),
-                }
-                shared.mounts.mounts.lock().unwrap_or_else(PoisonError::into_inner).remove(&info.id);
-                clear(shared, &info.id);
-                shared.journal.note(Action::Unmount, info.image, &info.target.display().to_string());
-                tracing::info!(image = %info.image, target = name(), "unmounted");
-            }
+            meant.iter().try_for_each(|info| take_down(shared, info))?;
             Ok(meant)
         })
         .await
@@ -192,6 +167,58 @@ impl Engine {
     pub async fn mounts(&self) -> Vec<MountInfo> {
         self.shared.mounts.all()
     }
+}
+
+/// Mounts one platform of an image.
+///
+/// `naming` is let go as soon as nobody can take the image away any more.
+pub(crate) fn mount_variant(
+    shared: &Shared,
+    naming: Naming<'_>,
+    found: &Found,
+    variant: &Variant,
+    request: &MountRequest,
+    flags: MountFlags,
+) -> Result<MountInfo, EngineError> {
+    let info = describe(shared, found, variant, request)?;
+    // First the lease, then the look at what is there.
+    let hold = hold(&shared.store, &info);
+    drop(naming);
+    let result = build(shared, found, &info, flags);
+    if result.is_err() {
+        clear(shared, &info.id);
+    }
+    result?;
+    let naming = shared.store.naming();
+    // Somebody may have removed it by name while its layers were stacked, when nobody could know of this mount.
+    if !shared.store.images().iter().any(|image| image.target.digest == info.image.0) {
+        let _ = layer_mount::unmount(&info.target);
+        clear(shared, &info.id);
+        return Err(EngineError::NoSuchImage { name: request.image.clone() });
+    }
+    let mut mounts = shared.mounts.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+    mounts.insert(info.id.clone(), (info.clone(), hold));
+    drop(mounts);
+    drop(naming);
+    shared.store.touch(info.image);
+    shared.journal.note(Action::Mount, info.image, &info.target.display().to_string());
+    tracing::info!(image = %info.image, target = %info.target.display(), writable = info.writable, "mounted");
+    Ok(info)
+}
+
+/// Takes a mount down, and clears what belongs to it.
+pub(crate) fn take_down(shared: &Shared, info: &MountInfo) -> Result<(), EngineError> {
+    let name = || info.target.display().to_string();
+    match layer_mount::unmount(&info.target) {
+        // Somebody has unmounted it by hand: what is left is cleared.
+        Ok(()) | Err(layer_mount::MountError::NotMounted { .. }) => {}
+        Err(source) => return Err(EngineError::Mount { name: name(), source }),
+    }
+    shared.mounts.mounts.lock().unwrap_or_else(PoisonError::into_inner).remove(&info.id);
+    clear(shared, &info.id);
+    shared.journal.note(Action::Unmount, info.image, &name());
+    tracing::info!(image = %info.image, target = name(), "unmounted");
+    Ok(())
 }
 
 fn meant(shared: &Shared, what: &str) -> Result<Vec<MountInfo>, EngineError> {
@@ -250,7 +277,7 @@ fn describe(
 }
 
 /// Makes the mount's folders, and mounts.
-fn build(shared: &Shared, found: &Found, info: &MountInfo) -> Result<(), EngineError> {
+fn build(shared: &Shared, found: &Found, info: &MountInfo, flags: MountFlags) -> Result<(), EngineError> {
     let store = &shared.store;
     let files = |action| move |source| EngineError::MountFiles { action, name: info.image.to_string(), source };
     let path = store.path().join(FOLDER).join(&info.id);
@@ -292,7 +319,7 @@ fn build(shared: &Shared, found: &Found, info: &MountInfo) -> Result<(), EngineE
     while upper.is_none() && lowers.len() < 2 {
         lowers.push(path.join("work"));
     }
-    let overlay = Overlay { lowers: &lowers, upper, flags: MountFlags::default() };
+    let overlay = Overlay { lowers: &lowers, upper, flags };
     layer_mount::mount(&overlay, &info.target).map_err(|source| EngineError::Mount { name: found.shown(), source })
 }
 

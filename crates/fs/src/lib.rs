@@ -20,4 +20,4 @@ pub use lock::{Lock, LockError};
 pub use tree::remove_tree;
 pub use usage::{allocated, tree_allocated};
 pub use writeback::start_writeback;
-pub use xattr::{copy_xattrs, list_xattrs};
+pub use xattr::{copy_xattrs, list_xattrs, list_xattrs_at};

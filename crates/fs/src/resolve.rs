@@ -4,12 +4,13 @@
 //! at a time with the same answer.
 
 use std::ffi::{CString, OsStr};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
@@ -29,6 +30,39 @@ pub fn open_dir_in_root(root: impl AsFd, path: &[u8]) -> io::Result<OwnedFd> {
     let path = if path.is_empty() { b"." } else { path };
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
     openat2(root, OsStr::from_bytes(path), FLAGS, Mode::empty(), resolve)
+}
+
+/// Opens the file at `path` for reading as if `root` were `/`: links, absolute ones too, and `..` stay inside, and no mount is crossed. Nothing
+/// but a regular file is opened.
+///
+/// # Errors
+///
+/// When there is no such file (`NotFound`), it is something else (`InvalidInput`), or the path crosses a mount.
+pub fn open_file_in_root(root: impl AsFd, path: &[u8]) -> io::Result<File> {
+    const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+    let root = root.as_fd();
+    let mut path = path.to_vec();
+    for _ in 0..=MAX_LINKS {
+        let (above, name) = match path.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => path.split_at(slash + 1),
+            None => (&b""[..], path.as_slice()),
+        };
+        if matches!(name, b"" | b"." | b"..") {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let dir = open_dir_in_root(root, above)?;
+        let name = CString::new(name).map_err(|_| Errno::INVAL)?;
+        let stat = rustix::fs::statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => return Ok(rustix::fs::openat(&dir, &name, FLAGS, Mode::empty())?.into()),
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(&dir, &name, Vec::new())?.into_bytes();
+                path = if target.starts_with(b"/") { target } else { [above, &target].concat() };
+            }
+            _ => return Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+    Err(Errno::LOOP.into())
 }
 
 /// `openat2`, or the same by steps where the kernel lacks it.
@@ -84,7 +118,7 @@ fn walk(root: BorrowedFd<'_>, path: &[u8], flags: OFlags, mode: Mode, resolve: R
         if resolve.contains(ResolveFlags::NO_XDEV) && stat.st_dev != device {
             return Err(Errno::XDEV);
         }
-        if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink() {
+        if FileType::from_raw_mode(stat.st_mode).is_symlink() {
             links += 1;
             if links > MAX_LINKS || resolve.contains(ResolveFlags::NO_SYMLINKS) {
                 return Err(Errno::LOOP);
@@ -125,6 +159,41 @@ mod tests {
         let (kernel, steps) = (kernel.map(inode), steps.map(inode));
         assert_eq!(kernel, steps, "{path}");
         kernel
+    }
+
+    #[test]
+    fn files_are_found_inside_and_nothing_else_is_opened() {
+        use std::io::Read as _;
+
+        let tmp = tempfile::tempdir().unwrap();
+        fs::write(tmp.path().join("passwd"), "outside").unwrap();
+        let root = tmp.path().join("root");
+        fs::create_dir_all(root.join("etc")).unwrap();
+        fs::create_dir_all(root.join("usr/share")).unwrap();
+        fs::write(root.join("usr/share/passwd"), "inside").unwrap();
+        symlink("/usr/share/passwd", root.join("etc/passwd")).unwrap();
+        symlink("../../../../../usr/share/passwd", root.join("etc/up")).unwrap();
+        symlink("../../passwd", root.join("etc/escape")).unwrap();
+        symlink("loop", root.join("etc/loop")).unwrap();
+        symlink("/usr/share/", root.join("etc/slash")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, root.join("etc/pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let open = |path: &str| {
+            let root = rustix::fs::open(&root, FLAGS, Mode::empty()).unwrap();
+            open_file_in_root(root, path.as_bytes()).map(|mut file| {
+                let mut text = String::new();
+                file.read_to_string(&mut text).unwrap();
+                text
+            })
+        };
+        for path in ["etc/passwd", "/etc/up", "usr/share/passwd"] {
+            assert_eq!(open(path).unwrap(), "inside", "{path}");
+        }
+        for path in ["etc/escape", "etc/none", "none/none"] {
+            assert_eq!(open(path).unwrap_err().kind(), io::ErrorKind::NotFound, "{path}");
+        }
+        for path in ["etc/pipe", "etc", "etc/loop", "etc/slash", "", "etc/.."] {
+            assert!(open(path).is_err(), "{path}");
+        }
     }
 
     #[test]

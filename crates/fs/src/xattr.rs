@@ -1,11 +1,13 @@
-//! Extended attributes of open files.
+//! Extended attributes.
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd as _};
 
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
+
+use crate::dir::is_component;
 
 /// All extended attributes of an open file, as name and value.
 ///
@@ -14,7 +16,30 @@ use rustix::io::Errno;
 /// When they can't be read. A file system without attributes has none.
 pub fn list_xattrs(file: impl AsFd) -> io::Result<Vec<(CString, Vec<u8>)>> {
     let file = file.as_fd();
-    let names = match grow(|buffer| rustix::fs::flistxattr(file, buffer)) {
+    list(|buffer| rustix::fs::flistxattr(file, buffer), |name, buffer| rustix::fs::fgetxattr(file, name, buffer))
+}
+
+/// All extended attributes of `name` in the folder `dir`, of a link itself, without opening it.
+///
+/// # Errors
+///
+/// When they can't be read. A file system without attributes has none.
+pub fn list_xattrs_at(dir: impl AsFd, name: &CStr) -> io::Result<Vec<(CString, Vec<u8>)>> {
+    if !is_component(name) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // There is no call for attributes relative to a handle before Linux 6.13, so the handle goes into the path. The last component isn't followed.
+    let mut path = format!("/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).into_bytes();
+    path.extend_from_slice(name.to_bytes());
+    let path = CString::new(path)?;
+    list(|buffer| rustix::fs::llistxattr(&path, buffer), |name, buffer| rustix::fs::lgetxattr(&path, name, buffer))
+}
+
+fn list(
+    list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
+    get: impl Fn(&CStr, &mut [u8]) -> Result<usize, Errno>,
+) -> io::Result<Vec<(CString, Vec<u8>)>> {
+    let names = match grow(list) {
         Ok(names) => names,
         Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
@@ -22,7 +47,7 @@ pub fn list_xattrs(file: impl AsFd) -> io::Result<Vec<(CString, Vec<u8>)>> {
     let mut attributes = Vec::new();
     for name in names.split_inclusive(|byte| *byte == 0) {
         let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
-        match grow(|buffer| rustix::fs::fgetxattr(file, name, buffer)) {
+        match grow(|buffer| get(name, buffer)) {
             Ok(value) => attributes.push((name.to_owned(), value)),
             Err(Errno::NODATA) => {}
             Err(error) => return Err(error.into()),

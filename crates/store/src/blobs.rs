@@ -26,13 +26,14 @@ impl Store {
     }
 
     /// Whether the blob that a descriptor names is there, with the size it promises. A file of another size is damaged, and as good
-    /// as missing.
+    /// as missing; so is one that was found to be damaged.
     ///
     /// # Errors
     ///
     /// When the disk fails.
     pub fn has_blob(&self, descriptor: &Descriptor) -> Result<bool, StoreError> {
-        Ok(self.blob_size(BlobId(descriptor.digest))? == Some(descriptor.size))
+        let id = BlobId(descriptor.digest);
+        Ok(self.blob_size(id)? == Some(descriptor.size) && self.trusts_blob(id)?)
     }
 
     /// Opens a blob for reading. Its bytes have to be proven anew by whoever relies on them.

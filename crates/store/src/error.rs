@@ -81,6 +81,9 @@ pub enum StoreError {
     /// A file's content isn't what its name says.
     #[error("blob `{0}` is damaged on disk")]
     Damaged(Digest),
+    /// A damaged layer can't be replaced while something shows its files.
+    #[error("layer `{0}` is damaged, and can't be replaced while it is mounted")]
+    InUse(DiffId),
     /// A document in the store can't be read.
     #[error("document `{digest}`")]
     Document {

@@ -1,22 +1,26 @@
 //! Unpacked layers.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use layer_digest::{BlobId, DiffId, Verified};
+use layer_digest::{Algorithm, BlobId, DiffId, Digest, Hasher, Verified};
 use layer_fs::{Dir, allocated, tree_allocated};
 use serde::{Deserialize, Serialize};
 
 use crate::store::Grave;
 use crate::{Ingest, LayerRecord, Store, StoreError};
 
-const RECORD: &str = "layer.json";
-const FILES: &str = "fs";
+pub(crate) const RECORD: &str = "layer.json";
+pub(crate) const FILES: &str = "fs";
+pub(crate) const LIST: &str = "tree";
+/// The digests of the two files above, in the form of `sha256sum`.
+pub(crate) const SUMS: &str = "SHA256SUMS";
 
 /// A layer with very many implied folders has a long record; beyond this it is not one that this program wrote.
-const MAX_RECORD: u64 = 64 << 20;
+pub(crate) const MAX_RECORD: u64 = 64 << 20;
 
 /// A layer in the store.
 #[derive(Clone, Debug)]
@@ -32,6 +36,14 @@ pub struct Layer {
 pub(crate) struct Records {
     layers: Mutex<HashMap<DiffId, Arc<LayerRecord>>>,
     disk: Mutex<HashMap<DiffId, LayerDisk>>,
+}
+
+impl Records {
+    /// Forgets what was read of a layer, which is no longer there or another one now.
+    pub(crate) fn forget(&self, id: DiffId) {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
 }
 
 /// What a layer takes on the disk.
@@ -68,6 +80,8 @@ pub struct StagedLayer {
     name: String,
     dir: Dir,
     fs: Dir,
+    /// The digest of the list of its files, once that is written.
+    list: Option<Digest>,
     committed: bool,
 }
 
@@ -141,7 +155,7 @@ impl Store {
         let make = || -> std::io::Result<StagedLayer> {
             let (name, dir) = self.stage()?;
             let fs = dir.create_dir(FILES, 0o755)?;
-            Ok(StagedLayer { store: Arc::clone(self), name, dir, fs, committed: false })
+            Ok(StagedLayer { store: Arc::clone(self), name, dir, fs, list: None, committed: false })
         };
         make().map_err(StoreError::io("make a folder in", "staging"))
     }
@@ -188,14 +202,13 @@ impl Store {
 
     /// Takes a layer out of sight. What it returns is to be cleared.
     pub(crate) fn bury_layer(&self, id: DiffId) -> Result<Option<Grave>, StoreError> {
-        self.records.layers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        self.records.disk.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.records.forget(id);
         self.facts.forget_layer(id);
         let dir = self.layer_dir(id)?;
         self.bury(&dir, &id.0.hex()).map_err(StoreError::io("remove", layer_name(id)))
     }
 
-    fn layer_dir(&self, id: DiffId) -> Result<Dir, StoreError> {
+    pub(crate) fn layer_dir(&self, id: DiffId) -> Result<Dir, StoreError> {
         let name = id.0.algorithm().name();
         self.layers.open_dir(name).map_err(StoreError::io("open", format!("layers/{name}")))
     }
@@ -210,6 +223,42 @@ impl StagedLayer {
     /// Where that folder lies.
     pub fn path(&self) -> PathBuf {
         self.store.path().join("staging").join(&self.name).join(FILES)
+    }
+
+    /// The staged folder itself, in which the files' folder lies.
+    pub(crate) fn folder(&self) -> &Dir {
+        &self.dir
+    }
+
+    pub(crate) fn list_digest(&self) -> Option<Digest> {
+        self.list
+    }
+
+    /// Opens the list of the layer's files, once it is kept.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be opened.
+    pub fn open_list(&self) -> Result<std::fs::File, StoreError> {
+        self.dir.open_file(LIST).map_err(StoreError::io("open", format!("staging/{}/{LIST}", self.name)))
+    }
+
+    /// Keeps the list of the layer's files, as `write` writes it, once they are all there.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be written.
+    pub fn list(&mut self, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), StoreError> {
+        let make = || -> std::io::Result<Digest> {
+            let file = self.dir.open_or_create(LIST, 0o400)?;
+            file.set_len(0)?;
+            let mut out = Summed { out: std::io::BufWriter::new(file), hasher: Hasher::new(Algorithm::Sha256) };
+            write(&mut out)?;
+            out.out.flush()?;
+            Ok(out.hasher.finish())
+        };
+        self.list = Some(make().map_err(StoreError::io("write", format!("staging/{}/{LIST}", self.name)))?);
+        Ok(())
     }
 
     /// Publishes the layer, and the blob it came from if that is new: both are durable, and visible, when this returns.
@@ -238,14 +287,21 @@ impl StagedLayer {
         let json = serde_json::to_vec(&Written { record, allocated })
             .map_err(|error| StoreError::io("write", what())(std::io::Error::from(error)))?;
         self.dir.write_atomic(RECORD, &json, 0o400).map_err(StoreError::io("write", what()))?;
+        if let Some(list) = self.list {
+            let sums = sums(&json, list);
+            self.dir.write_atomic(SUMS, sums.as_bytes(), 0o400).map_err(StoreError::io("write", what()))?;
+        }
         if let Some((ingest, proof)) = blob {
             ingest.publish(proof)?;
         }
         let folder = self.store.layer_dir(id)?;
         match self.store.staging.publish(self.name.as_str(), &folder, id.0.hex().as_str()) {
             Ok(()) => self.committed = true,
-            // Somebody else has unpacked the same layer meanwhile: theirs is as good, and ours is removed.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            // Somebody else has unpacked the same layer meanwhile: theirs is as good, and ours is removed. Or what is there is damaged: then ours
+            // takes its place, and that is removed.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                self.store.replace_damaged(id, &self.name, &folder)?;
+            }
             Err(error) => return Err(StoreError::io("publish", what())(error)),
         }
         folder.sync().map_err(StoreError::io("sync", what()))?;
@@ -264,7 +320,30 @@ impl Drop for StagedLayer {
     }
 }
 
+/// Bytes on their way to a file, hashed as they pass.
+struct Summed<W> {
+    out: W,
+    hasher: Hasher,
+}
+
+impl<W: Write> Write for Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let len = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..len]);
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// What `SHA256SUMS` holds of a layer with this record and this list.
+pub(crate) fn sums(record: &[u8], list: Digest) -> String {
+    format!("{}  {RECORD}\n{}  {LIST}\n", Digest::sha256(record).hex(), list.hex())
+}
+
 /// A layer's place, relative to the store.
-fn layer_name(id: DiffId) -> String {
+pub(crate) fn layer_name(id: DiffId) -> String {
     format!("layers/{}/{}", id.0.algorithm().name(), id.0.hex())
 }

@@ -4,7 +4,7 @@
 //! <root>/                        0700, one process at a time (lock)
 //!   oci-layout, index.json       the store as an OCI image-layout; index.json holds the names
 //!   blobs/sha256/<hex>           indexes, manifests, configs, compressed layers: name = content, read-only
-//!   layers/sha256/<hex>/         one unpacked layer by its diffID: fs/ in overlay form, and layer.json
+//!   layers/sha256/<hex>/         one unpacked layer by its diffID: fs/ in overlay form, layer.json, tree, SHA256SUMS
 //!   ingest/<algorithm>-<hex>.part  a blob on its way in: the bytes that have come so far
 //!   staging/<n>/                 a layer being unpacked, or something being removed; emptied at start
 //!   mounts/                      what the engine keeps for mounted images
@@ -33,6 +33,7 @@ mod record;
 mod store;
 mod sweep;
 mod sync;
+mod trust;
 mod uses;
 
 pub use catalog::{Named, StoredImage};
@@ -45,3 +46,4 @@ pub use naming::Naming;
 pub use record::{ForeignLink, LayerRecord};
 pub use store::Store;
 pub use sweep::{Closure, Rubbish, Swept};
+pub use trust::{InUse, LayerList};

@@ -13,6 +13,7 @@ use crate::facts::Facts;
 use crate::layers::Records;
 use crate::lease::Leases;
 use crate::sync::GroupSync;
+use crate::trust::Used;
 use crate::{OpenError, StoreError};
 
 /// Everything in the store belongs to root alone: layers hold setuid programs of strangers.
@@ -36,6 +37,7 @@ pub struct Store {
     pub(crate) documents: Documents,
     pub(crate) facts: Facts,
     pub(crate) sync: GroupSync,
+    pub(crate) used: Mutex<Used>,
     counter: AtomicU64,
     _lock: Lock,
 }
@@ -89,6 +91,7 @@ impl Store {
             documents: Documents::default(),
             facts,
             sync: GroupSync::default(),
+            used: Mutex::default(),
             counter: AtomicU64::new(0),
             _lock: lock,
             path,

@@ -195,6 +195,7 @@ impl PullError {
     pub fn hint(&self) -> Option<String> {
         match &*self.cause {
             PullCause::Registry(error) => error.hint(),
+            PullCause::Store(StoreError::InUse(_)) => Some(UNMOUNT.to_owned()),
             PullCause::Document(error) => error.hint(),
             PullCause::Layer { source, .. } => source.hint(),
             _ if self.kind() == Kind::NoSpace => Some(MAKE_ROOM.to_owned()),
@@ -204,6 +205,7 @@ impl PullError {
 }
 
 const MAKE_ROOM: &str = "make room where the store lies, and pull again";
+const UNMOUNT: &str = "unmount the images that have it (`layer mounts` lists them), and try again";
 const PULL_AGAIN: &str = "pull again: what has come is kept, and it goes on from there";
 
 impl LayerError {
@@ -228,6 +230,7 @@ impl LayerError {
         let text = match self {
             Self::Fetch { source, .. } => return source.hint().or_else(|| Some(PULL_AGAIN.to_owned())),
             Self::Cut { .. } | Self::Cancelled => PULL_AGAIN,
+            Self::Store(StoreError::InUse(_)) => UNMOUNT,
             Self::Verify(_) | Self::Corrupt { .. } => {
                 "the layer was fetched twice: the registry, or something on the way to it, changes bytes"
             }
@@ -272,7 +275,10 @@ fn registry_kind(error: &RegistryError) -> Kind {
 }
 
 fn store_kind(error: &StoreError) -> Kind {
-    error.io_error().map_or(Kind::Internal, io_kind)
+    match error {
+        StoreError::InUse(_) => Kind::Conflict,
+        _ => error.io_error().map_or(Kind::Internal, io_kind),
+    }
 }
 
 fn io_kind(error: &io::Error) -> Kind {

@@ -4,6 +4,7 @@
 //! is cancelled, and what has come of the blob stays where the next flight finds it. A flight is in the table for as long as its threads have
 //! the blob's partial file open, so that no two ever write to one.
 
+mod again;
 mod fetch;
 mod lead;
 mod pipeline;
@@ -26,6 +27,8 @@ use tracing::Instrument as _;
 use crate::LayerError;
 use crate::event::Phase;
 use crate::transfer::Limits;
+
+pub(crate) use again::unpack_again;
 
 /// A blob to bring in.
 #[derive(Clone, Debug)]
@@ -116,7 +119,7 @@ impl Flights {
         let store = &self.0.store;
         Ok(store.has_blob(descriptor)?
             && store.known_diff(BlobId(descriptor.digest)) == Some(diff)
-            && store.layer(diff)?.is_some())
+            && store.has_layer(diff)?)
     }
 
     /// Whether the store has a blob, and the layer that it is known to hold: all that can be told before the image's config is known.

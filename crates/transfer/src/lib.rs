@@ -12,6 +12,7 @@ mod error;
 mod event;
 mod flight;
 mod pull;
+mod repair;
 mod stack;
 mod transfer;
 

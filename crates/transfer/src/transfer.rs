@@ -39,7 +39,7 @@ impl Default for Limits {
 /// Brings images into a store. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Transfer {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]

@@ -16,6 +16,7 @@ use std::io::BufRead;
 use layer_fs::Dir;
 
 use crate::UnpackError;
+use crate::manifest::Contents;
 use crate::path::clean;
 use crate::tar::{Entry, Kind, Reader};
 use attributes::LeftOut;
@@ -52,11 +53,21 @@ pub struct ForeignLink {
 /// When the stream fails, isn't a proper tar, asks for something that no layer may have, or can't be written. What was made until then
 /// is still there, and worth nothing.
 pub fn apply(tar: impl BufRead, root: &Dir) -> Result<Applied, UnpackError> {
+    apply_noting(tar, root, &mut Contents::default())
+}
+
+/// Unpacks a layer as [`apply()`] does, and notes the digests of its files, by which [`crate::manifest::write()`] lists them.
+///
+/// # Errors
+///
+/// As [`apply()`].
+pub fn apply_noting(tar: impl BufRead, root: &Dir, contents: &mut Contents) -> Result<Applied, UnpackError> {
     let mut unpack = Unpack {
         reader: Reader::new(tar),
         tree: Tree::new(root)?,
         left_out: LeftOut::default(),
         applied: Applied::default(),
+        contents,
     };
     while let Some(entry) = unpack.reader.next_entry()? {
         unpack.applied.entries += 1;
@@ -71,6 +82,7 @@ struct Unpack<'a, R> {
     tree: Tree<'a>,
     left_out: LeftOut,
     applied: Applied,
+    contents: &'a mut Contents,
 }
 
 impl<R: BufRead> Unpack<'_, R> {

@@ -8,14 +8,18 @@
 //! What the stream can't say by itself, because the answer lies in the layers below (attributes of folders that only occur in paths, hard
 //! links to files of other layers), is returned in [`Applied`] for whoever stacks the layers.
 //!
+//! [`manifest`] lists what such a folder holds once it is filled, and compares a folder with its list.
+//!
 //! This crate never reads a name as a path string and never stores what would steer overlayfs. What it holds of a stream doesn't grow with the
-//! stream: 1 MiB of extension headers, a sparse map of 4 MiB, and at most 16 MiB of names that can be settled only at the end.
+//! stream: 1 MiB of extension headers, a sparse map of 4 MiB, and at most
+//! 16 MiB of names that can be settled only at the end and some 12 MiB of digests.
 
 mod apply;
 mod error;
+pub mod manifest;
 mod path;
 mod tar;
 
-pub use apply::{Applied, ForeignLink, apply};
+pub use apply::{Applied, ForeignLink, apply, apply_noting};
 pub use error::UnpackError;
 pub use tar::{Entry, Kind, Reader, Segment, TarError, Time};

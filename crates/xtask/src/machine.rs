@@ -23,10 +23,11 @@ pub(crate) fn need_overlay(shell: &Shell) -> Result<()> {
 }
 
 /// The programs that tests call, and the Debian packages that have them. Docker's client comes by a way of its own.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("busybox", "busybox-static"),
+    ("runc", "runc"),
     ("tar", "tar"),
     ("script", "bsdutils"),
     ("systemd-analyze", "systemd"),

@@ -51,7 +51,7 @@ fn read(body: &[u8]) -> Result<layer_engine::MountRequest, Failure> {
     })
 }
 
-fn form(mount: MountInfo) -> Mount {
+pub(super) fn form(mount: MountInfo) -> Mount {
     Mount {
         id: mount.id,
         image: mount.image.to_string(),

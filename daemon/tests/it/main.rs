@@ -16,6 +16,7 @@ mod prune;
 mod pull;
 mod registries;
 mod units;
+mod verify;
 
 /// Every file here is listed above; one that isn't would never run.
 #[test]

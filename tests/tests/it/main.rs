@@ -9,6 +9,7 @@
 )]
 
 mod api;
+mod bundle;
 mod client;
 mod concurrency;
 mod docker_cli;
@@ -21,6 +22,7 @@ mod network;
 mod service;
 mod skopeo;
 mod trees;
+mod verify;
 
 /// A test in a file that nobody lists would never run.
 #[test]

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod bundles;
 mod images;
 mod mounts;
 mod prune;
 mod setup;
 mod trees;
+mod verify;

@@ -170,7 +170,7 @@ impl Lead<'_> {
         let look = move || -> Result<Found, StoreError> {
             Ok(Found {
                 blob: store.has_blob(&descriptor)?,
-                layer: store.layer(diff)?.is_some(),
+                layer: store.has_layer(diff)?,
                 proven: store.known_diff(BlobId(descriptor.digest)) == Some(diff),
             })
         };
@@ -358,6 +358,7 @@ fn sort(
         Err(LayerError::Unpack(error)) if error.io().is_some() => {
             return Err(Attempt::Final(LayerError::Unpack(error)));
         }
+        Err(error @ LayerError::Store(_)) => return Err(Attempt::Final(error)),
         tar => tar,
     };
     network?;

@@ -14,7 +14,8 @@ use bytes::{Buf as _, Bytes};
 use layer_compression::Decoder;
 use layer_digest::{BlobId, DiffId, Verified, Verifier};
 use layer_store::{Ingest, StagedLayer, StoreError};
-use layer_unpack::Applied;
+use layer_unpack::manifest::{self, Contents};
+use layer_unpack::{Applied, apply_noting};
 
 use super::progress::Progress;
 use crate::LayerError;
@@ -252,15 +253,17 @@ impl BufRead for WireReader<'_> {
 pub(super) fn tar(diff: DiffId, stage: Option<StagedLayer>, belt: TarEnd) -> Result<Tar, LayerError> {
     let mut reader = TarReader { verifier: Verifier::new(diff, None), belt, chunk: Vec::new(), at: 0 };
     let layer = match stage {
-        Some(stage) => match layer_unpack::apply(&mut reader, stage.root()) {
+        Some(mut stage) => match unpack(&mut reader, &mut stage) {
             Ok(applied) => Some((stage, applied)),
             Err(error) => {
-                if error.io().is_some() {
+                if matches!(&error, LayerError::Unpack(error) if error.io().is_none()) {
+                    // The other thread goes on to the end of the blob.
+                } else {
                     reader.belt.disk_failed.store(true, Ordering::Release);
                 }
                 // Its folder is cleared after the other thread has been told, by letting go of the belt.
                 drop(reader);
-                return Err(LayerError::Unpack(error));
+                return Err(error);
             }
         },
         None => {
@@ -275,6 +278,17 @@ pub(super) fn tar(diff: DiffId, stage: Option<StagedLayer>, belt: TarEnd) -> Res
     };
     let proof = reader.verifier.finish().map_err(LayerError::WrongDiff)?;
     Ok(Tar { proof, layer })
+}
+
+/// Unpacks a tar, and lists what came of it.
+fn unpack(tar: &mut TarReader, stage: &mut StagedLayer) -> Result<Applied, LayerError> {
+    let mut contents = Contents::default();
+    let applied = apply_noting(tar, stage.root(), &mut contents).map_err(LayerError::Unpack)?;
+    let root = stage.root().try_clone().map_err(|source| {
+        LayerError::Store(StoreError::Io { action: "open", what: "a staged layer".to_owned(), source })
+    })?;
+    stage.list(|out| manifest::write(&root, &contents, out)).map_err(LayerError::Store)?;
+    Ok(applied)
 }
 
 /// The tar as a stream, proven as it comes.

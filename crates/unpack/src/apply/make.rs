@@ -15,6 +15,7 @@ use super::folder::{DEFAULT_ACL, Folder, Owed, SETGID, times};
 use super::tree::Place;
 use super::whiteout::set_opaque;
 use crate::UnpackError;
+use crate::manifest::ContentHasher;
 use crate::path::MAX_PATH;
 use crate::tar::{Entry, Kind, Segment};
 
@@ -93,15 +94,18 @@ impl<R: BufRead> Unpack<'_, R> {
         let file =
             self.in_place(&place, entry, "make the file", |dir, name| rustix::fs::openat(dir, name, flags, mode))?;
         let file = File::from(file);
+        let mut hasher = if segments.is_some() { ContentHasher::sparse() } else { ContentHasher::whole() };
         match segments {
-            None => self.write(&file, entry, 0, size)?,
+            None => self.write(&file, entry, 0, size, &mut hasher)?,
             Some(segments) => {
                 for segment in segments {
-                    self.write(&file, entry, segment.offset, segment.len)?;
+                    self.write(&file, entry, segment.offset, segment.len, &mut hasher)?;
                 }
                 rustix::fs::ftruncate(&file, size).map_err(UnpackError::write("set the size of", &entry.path))?;
             }
         }
+        let stat = rustix::fs::fstat(&file).map_err(UnpackError::write("look up", &entry.path))?;
+        self.contents.add(stat.st_ino, hasher.finish());
         if (entry.uid, entry.gid) != self.tree.owner {
             chown(file.as_fd(), entry)?;
         }
@@ -119,8 +123,15 @@ impl<R: BufRead> Unpack<'_, R> {
         Ok(())
     }
 
-    /// Writes the next `len` bytes of the entry's data at `offset`, straight from the buffer that they came in.
-    fn write(&mut self, file: &File, entry: &Entry, mut offset: u64, len: u64) -> Result<(), UnpackError> {
+    /// Writes the next `len` bytes of the entry's data at `offset`, straight from the buffer that they came in, and hashes them.
+    fn write(
+        &mut self,
+        file: &File,
+        entry: &Entry,
+        mut offset: u64,
+        len: u64,
+        hasher: &mut ContentHasher,
+    ) -> Result<(), UnpackError> {
         let end = offset + len;
         while offset < end {
             let data = self.reader.data()?;
@@ -131,6 +142,7 @@ impl<R: BufRead> Unpack<'_, R> {
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(UnpackError::write("write", &entry.path)(error)),
             };
+            hasher.update(offset, &data[..written]);
             self.reader.consume(written);
             self.applied.bytes += written as u64;
             offset += written as u64;

@@ -9,7 +9,8 @@ use std::{error::Error as _, fs};
 use layer_fs::Dir;
 use layer_testkit::layer::LayerBuilder;
 use layer_testkit::tree::{Entry, Kind, Tree, assert_same};
-use layer_unpack::{Applied, UnpackError, apply};
+use layer_unpack::manifest::Contents;
+use layer_unpack::{Applied, UnpackError, apply, apply_noting};
 use tempfile::TempDir;
 
 /// `layer`, where it is unpacked, and `outside`, which is looked at again when the sandbox is dropped.
@@ -45,6 +46,14 @@ impl Sandbox {
     pub(crate) fn apply(&self, tar: impl AsRef<[u8]>) -> Result<Applied, UnpackError> {
         let root = Dir::open(&self.root()).unwrap();
         apply(Cursor::new(tar.as_ref()), &root)
+    }
+
+    /// Unpacks a layer that is fine, and notes the digests of its files.
+    pub(crate) fn apply_noting(&self, tar: impl AsRef<[u8]>) -> Contents {
+        let mut contents = Contents::default();
+        let root = Dir::open(&self.root()).unwrap();
+        apply_noting(Cursor::new(tar.as_ref()), &root, &mut contents).unwrap();
+        contents
     }
 
     pub(crate) fn tree(&self) -> Tree {

@@ -1,0 +1,189 @@
+//! Proving one blob and one layer. All of it blocks.
+
+use std::io::{BufReader, Read as _};
+use std::sync::Arc;
+
+use layer_digest::{BlobId, DiffId, Digest, Verifier};
+use layer_oci::Descriptor;
+use layer_store::{LayerList, StoreError};
+use layer_unpack::manifest::{self, CompareError, Compared};
+
+use super::{Part, Problem, Tell, VerifyEvent, chain};
+use crate::EngineError;
+use crate::engine::Shared;
+
+/// How much is read at a time.
+const READ: usize = 128 << 10;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) bad_blob: bool,
+    pub(super) bad_layer: bool,
+    pub(super) problems: u64,
+    pub(super) files: u64,
+    pub(super) bytes: u64,
+}
+
+/// Proves a blob, and the layer in it if it is known which one that is. What is damaged is marked; what was marked and is whole no longer is.
+pub(super) fn layer(
+    shared: &Arc<Shared>,
+    tell: &Tell,
+    image: &str,
+    blob: &Descriptor,
+    diff: Option<DiffId>,
+) -> Result<Outcome, EngineError> {
+    let mut check = Check { shared, tell, image, outcome: Outcome::default() };
+    check.blob(blob)?;
+    if let Some(diff) = diff {
+        check.tree(blob, diff)?;
+    }
+    Ok(check.outcome)
+}
+
+struct Check<'a> {
+    shared: &'a Arc<Shared>,
+    tell: &'a Tell,
+    image: &'a str,
+    outcome: Outcome,
+}
+
+impl Check<'_> {
+    fn blob(&mut self, descriptor: &Descriptor) -> Result<(), EngineError> {
+        let id = BlobId(descriptor.digest);
+        let store = &self.shared.store;
+        self.tell.tell_blocking(VerifyEvent::Checking { part: Part::Blob, digest: id.0 });
+        let mut file = match store.open_blob(id) {
+            Ok(file) => file,
+            Err(StoreError::NoBlob(_)) => {
+                self.bad_blob(id, "missing", "is missing".to_owned());
+                return Ok(());
+            }
+            Err(error) => {
+                self.bad_blob(id, "unreadable", format!("can't be read: {}", chain(&error)));
+                return Ok(store.distrust_blob(id)?);
+            }
+        };
+        // So that what is read comes from the disk, not from memory. It promises nothing.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+        let mut verifier = Verifier::new(id, Some(descriptor.size));
+        let mut buffer = vec![0; READ];
+        let proven = loop {
+            if self.tell.is_stopped() {
+                return Err(EngineError::Stopped);
+            }
+            match file.read(&mut buffer) {
+                Ok(0) => break verifier.finish().map(|_proof| ()).map_err(|error| error.to_string()),
+                Ok(len) => {
+                    self.outcome.bytes += len as u64;
+                    if let Err(error) = verifier.update(&buffer[..len]) {
+                        break Err(error.to_string());
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error.to_string()),
+            }
+        };
+        match proven {
+            Ok(()) => store.trust_blob(id)?,
+            Err(why) => {
+                self.bad_blob(id, "content", format!("is damaged: {why}"));
+                store.distrust_blob(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bad_blob(&mut self, id: BlobId, what: &'static str, detail: String) {
+        self.outcome.bad_blob = true;
+        self.problem(Part::Blob, id.0, None, what, detail);
+    }
+
+    fn tree(&mut self, blob: &Descriptor, diff: DiffId) -> Result<(), EngineError> {
+        let store = &self.shared.store;
+        self.tell.tell_blocking(VerifyEvent::Checking { part: Part::Layer, digest: diff.0 });
+        let files = match store.layer_files(diff) {
+            Ok(Some(files)) => files,
+            Ok(None) => {
+                self.bad_layer(diff, None, "missing", "is missing".to_owned());
+                return Ok(store.distrust_layer(diff)?);
+            }
+            Err(error) => {
+                self.bad_layer(diff, None, "unreadable", format!("can't be read: {}", chain(&error)));
+                return Ok(store.distrust_layer(diff)?);
+            }
+        };
+        match store.layer_list(diff) {
+            Ok(LayerList::Whole(list)) => self.compare(diff, &files, list)?,
+            Ok(LayerList::Damaged(why)) => self.bad_layer(diff, None, "record", format!("can't be proven: {why}")),
+            Ok(LayerList::None) if self.outcome.bad_blob => {
+                let why = "can't be proven: it has no list of its files, and the blob that it came from is damaged";
+                self.bad_layer(diff, None, "record", why.to_owned());
+            }
+            // The same layer unpacked once more shows how it should look.
+            Ok(LayerList::None) => match self.shared.transfer.unpack_again(blob, diff) {
+                Ok(again) => {
+                    self.compare(diff, &files, again.open_list()?)?;
+                    if !self.outcome.bad_layer {
+                        store.adopt_list(diff, &again)?;
+                    }
+                }
+                Err(error) if error.kind() == crate::Kind::NoSpace => {
+                    let source = std::io::ErrorKind::StorageFull.into();
+                    let what = format!("{diff}, to prove the layer");
+                    return Err(EngineError::Store(StoreError::Io { action: "unpack", what, source }));
+                }
+                Err(error) => self.bad_layer(diff, None, "record", format!("can't be proven: {}", chain(&error))),
+            },
+            Err(error) => self.bad_layer(diff, None, "unreadable", format!("can't be read: {}", chain(&error))),
+        }
+        if self.outcome.bad_layer {
+            store.distrust_layer(diff)?;
+        } else if !store.has_layer(diff)? {
+            store.trust_layer(diff)?;
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, diff: DiffId, files: &layer_fs::Dir, list: std::fs::File) -> Result<(), EngineError> {
+        let tell = self.tell;
+        let mut differences = 0u64;
+        let compared = manifest::compare(files, BufReader::new(list), &|| tell.is_stopped(), &mut |difference| {
+            differences += 1;
+            tell.tell_blocking(VerifyEvent::Problem(Problem {
+                part: Part::Layer,
+                digest: diff.0,
+                image: self.image.to_owned(),
+                path: Some(difference.path),
+                what: difference.aspect.word(),
+                detail: difference.aspect.to_string(),
+            }));
+        });
+        self.outcome.problems += differences;
+        self.outcome.bad_layer |= differences > 0;
+        match compared {
+            Ok(Compared { entries, bytes }) => {
+                self.outcome.files += entries;
+                self.outcome.bytes = self.outcome.bytes.saturating_add(bytes);
+                Ok(())
+            }
+            Err(CompareError::Stopped) => Err(EngineError::Stopped),
+            // Its sums were right a moment ago.
+            Err(error) => {
+                self.bad_layer(diff, None, "record", format!("can't be proven: {}", chain(&error)));
+                Ok(())
+            }
+        }
+    }
+
+    fn bad_layer(&mut self, diff: DiffId, path: Option<Vec<u8>>, what: &'static str, detail: String) {
+        self.outcome.bad_layer = true;
+        self.problem(Part::Layer, diff.0, path, what, detail);
+    }
+
+    fn problem(&mut self, part: Part, digest: Digest, path: Option<Vec<u8>>, what: &'static str, detail: String) {
+        self.outcome.problems += 1;
+        let image = self.image.to_owned();
+        self.tell.tell_blocking(VerifyEvent::Problem(Problem { part, digest, image, path, what, detail }));
+    }
+}

@@ -125,6 +125,20 @@ impl Store {
         self.bury(&dir, &id.0.hex()).map_err(StoreError::io("remove", layer_name(id)))
     }
 
+    /// Gives a folder of `staging/`, after a sync that covered it, its place among the layers. Says whether it is there now: if somebody else has
+    /// unpacked the same layer meanwhile, theirs is as good, and ours is still where it was.
+    pub(crate) fn publish_layer(&self, staged: &str, id: DiffId) -> Result<bool, StoreError> {
+        let what = || layer_name(id);
+        let folder = self.layer_dir(id)?;
+        let published = match self.staging.publish(staged, &folder, id.0.hex().as_str()) {
+            Ok(()) => true,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
+            Err(error) => return Err(StoreError::io("publish", what())(error)),
+        };
+        folder.sync().map_err(StoreError::io("sync", what()))?;
+        Ok(published)
+    }
+
     fn layer_dir(&self, id: DiffId) -> Result<Dir, StoreError> {
         let name = id.0.algorithm().name();
         self.layers.open_dir(name).map_err(StoreError::io("open", format!("layers/{name}")))
@@ -155,29 +169,32 @@ impl StagedLayer {
         record: &LayerRecord,
         blob: Option<(Ingest, &Verified<BlobId>)>,
     ) -> Result<(), StoreError> {
-        let id = diff.id();
-        let what = || layer_name(id);
-        let json =
-            serde_json::to_vec(record).map_err(|error| StoreError::io("write", what())(std::io::Error::from(error)))?;
-        let write = || {
-            self.dir.write_atomic(RECORD, &json, 0o400)?;
-            // One sync covers the files of the layer, its record and the blob: all lie on one file system.
-            self.store.sync.sync(&self.store.root)
-        };
-        write().map_err(StoreError::io("write", what()))?;
+        self.write_record(diff.id(), record)?;
+        // One sync covers the files of the layer, its record and the blob: all lie on one file system.
+        self.store.sync.sync(&self.store.root).map_err(StoreError::io("write", layer_name(diff.id())))?;
         if let Some((ingest, proof)) = blob {
             ingest.publish(proof)?;
         }
-        let folder = self.store.layer_dir(id)?;
-        match self.store.staging.publish(self.name.as_str(), &folder, id.0.hex().as_str()) {
-            Ok(()) => self.committed = true,
-            // Somebody else has unpacked the same layer meanwhile: theirs is as good, and ours is removed.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(StoreError::io("publish", what())(error)),
-        }
-        folder.sync().map_err(StoreError::io("sync", what()))?;
-        self.store.facts.set_diff(record.blob, id);
+        self.committed = self.store.publish_layer(&self.name, diff.id())?;
+        self.store.facts.set_diff(record.blob, diff.id());
         Ok(())
+    }
+
+    /// Writes what is known of the layer beside its files.
+    pub(crate) fn write_record(&self, id: DiffId, record: &LayerRecord) -> Result<(), StoreError> {
+        let json = serde_json::to_vec(record).map_err(std::io::Error::from);
+        json.and_then(|json| self.dir.write_atomic(RECORD, &json, 0o400))
+            .map_err(StoreError::io("write", layer_name(id)))
+    }
+
+    pub(crate) fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// The name of its folder in `staging/`, which is the caller's to clear from here on.
+    pub(crate) fn into_name(mut self) -> String {
+        self.committed = true;
+        std::mem::take(&mut self.name)
     }
 }
 

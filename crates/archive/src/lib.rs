@@ -22,7 +22,7 @@ pub use docker::{DockerImage, DockerManifest};
 pub use error::ArchiveError;
 pub use layout::{LAYOUT, Layout};
 pub use names::Names;
-pub use reader::{Member, Reader};
+pub use reader::{Member, Reader, is_tar_start};
 pub use writer::Writer;
 
 /// The file that says that an archive is an OCI image-layout.

@@ -3,6 +3,7 @@
 use std::io::BufRead;
 
 use layer_unpack::Kind;
+use tokio_tar::Header;
 
 use crate::names::plain;
 use crate::{ArchiveError, Names};
@@ -104,5 +105,38 @@ impl<R: BufRead> Reader<R> {
         self.tar.drain()?;
         self.names.check()?;
         Ok(self.names)
+    }
+}
+
+/// Whether bytes begin as an uncompressed tar does: with a header whose checksum is right, or with the zeros of its end.
+pub fn is_tar_start(head: &[u8]) -> bool {
+    let Some(block) = head.first_chunk::<512>() else { return false };
+    if block.iter().all(|byte| *byte == 0) {
+        return true;
+    }
+    let sum = block[..148].iter().chain(&block[156..]).map(|byte| u32::from(*byte)).sum::<u32>() + 8 * 32;
+    let stored = Header::from_byte_slice(block).cksum();
+    stored.is_ok_and(|stored| stored == sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tar_is_told_by_its_first_block() {
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        // It looks like JSON to whoever sees the first byte alone.
+        tar.append_data(&mut header, "{\"a\":1}", std::io::empty()).unwrap();
+        let mut bytes = tar.into_inner().unwrap();
+        assert!(is_tar_start(&bytes));
+        assert!(is_tar_start(&[0; 512]));
+        assert!(!is_tar_start(&[0; 511]));
+        assert!(!is_tar_start(&bytes[..100]));
+        bytes[0] = b'x';
+        assert!(!is_tar_start(&bytes));
+        assert!(!is_tar_start(&[b' '; 600]));
     }
 }

@@ -6,7 +6,7 @@
 
 mod fetch;
 mod lead;
-mod pipeline;
+pub(crate) mod pipeline;
 mod progress;
 
 use std::collections::HashMap;

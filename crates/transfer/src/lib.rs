@@ -8,15 +8,22 @@
 //! This is the one crate that knows where bytes come from and where they go, and the one place where network tasks and blocking threads meet.
 //! It draws no progress and knows no HTTP server: what happens is told in [`Event`]s, which never hold a transfer up.
 
+mod body;
+mod content;
 mod error;
 mod event;
 mod flight;
+mod load;
+mod naming;
 mod pull;
+mod save;
 mod stack;
 mod transfer;
 
 pub use error::{Kind, LayerError, PullCause, PullError};
 pub use event::{Event, Outcome, Phase};
+pub use load::{Load, LoadCause, LoadError, LoadEvent, LoadRequest};
 pub use pull::{Pull, PullRequest};
+pub use save::{Save, SaveImage, SavePlan};
 pub use stack::stack_layers;
 pub use transfer::{Limits, Transfer};

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+use futures_util::stream::Stream;
 use layer_digest::BlobId;
 use layer_registry::Client;
 use layer_store::Store;
@@ -10,7 +12,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::flight::Flights;
+use crate::load::{self, Load, LoadRequest};
 use crate::pull::{self, Pull, PullRequest};
+use crate::save::{self, Save, SavePlan};
 
 /// How much happens at once.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +71,21 @@ impl Transfer {
     /// has come of them is kept.
     pub fn pull(&self, request: PullRequest) -> Pull {
         pull::start(Arc::clone(&self.inner), request)
+    }
+
+    /// Starts to load the images of an archive, in a task of its own. `body` is a tar, plain or packed by gzip, zstd, xz or bzip2. Dropping the
+    /// [`Load`] stops it, and nothing is kept.
+    pub fn load<E: Send + 'static>(
+        &self,
+        request: LoadRequest,
+        body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> Load {
+        load::start(Arc::clone(&self.inner), request, body)
+    }
+
+    /// Starts to write an archive, on a thread of its own. Dropping the [`Save`] stops it.
+    pub fn save(&self, plan: SavePlan) -> Save {
+        save::start(plan)
     }
 
     /// Stops all transfers and waits until they have let go of the store. What has come is kept.

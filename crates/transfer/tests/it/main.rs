@@ -4,6 +4,8 @@
 
 mod cancel;
 mod faults;
+mod load;
 mod resolve;
+mod save;
 mod setup;
 mod sharing;

@@ -13,6 +13,7 @@ mod content;
 mod error;
 mod event;
 mod flight;
+mod import;
 mod load;
 mod naming;
 mod pull;
@@ -22,6 +23,7 @@ mod transfer;
 
 pub use error::{Kind, LayerError, PullCause, PullError};
 pub use event::{Event, Outcome, Phase};
+pub use import::{ChangeError, Changes, Import, ImportRequest};
 pub use load::{Load, LoadCause, LoadError, LoadEvent, LoadRequest};
 pub use pull::{Pull, PullRequest};
 pub use save::{Save, SaveImage, SavePlan};

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::flight::Flights;
+use crate::import::{self, Import, ImportRequest};
 use crate::load::{self, Load, LoadRequest};
 use crate::pull::{self, Pull, PullRequest};
 use crate::save::{self, Save, SavePlan};
@@ -81,6 +82,16 @@ impl Transfer {
         body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
     ) -> Load {
         load::start(Arc::clone(&self.inner), request, body)
+    }
+
+    /// Starts to import a root file system, in a task of its own. `body` is a tar, plain or packed by gzip, zstd, xz or bzip2. Dropping the
+    /// [`Import`] stops it, and nothing is kept.
+    pub fn import<E: Send + 'static>(
+        &self,
+        request: ImportRequest,
+        body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> Import {
+        import::start(Arc::clone(&self.inner), request, body)
     }
 
     /// Starts to write an archive, on a thread of its own. Dropping the [`Save`] stops it.

@@ -4,6 +4,7 @@
 
 mod cancel;
 mod faults;
+mod import;
 mod load;
 mod resolve;
 mod save;

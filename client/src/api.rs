@@ -1,5 +1,7 @@
 //! The requests that the commands are made of.
 
+mod archives;
+
 use std::fmt::Write as _;
 
 use bytes::Bytes;

@@ -3,10 +3,13 @@
 mod about;
 mod history;
 mod images;
+mod import;
 mod inspect;
+mod load;
 mod mount;
 mod pull;
 mod remove;
+mod save;
 mod tag;
 
 use std::time::Duration;
@@ -91,6 +94,9 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::History(args) => history::run(&api, args).await,
         Command::Tag(args) => tag::run(&api, args).await,
         Command::Rmi(args) => remove::run(&api, args).await,
+        Command::Save(args) => save::run(&api, args).await,
+        Command::Load(args) => load::run(&api, args).await,
+        Command::Import(args) => import::run(&api, args).await,
         Command::Mount(args) => mount::run(&api, args).await,
         Command::Umount(args) => mount::unmount(&api, args).await,
         Command::Mounts(args) => mount::list(&api, args).await,

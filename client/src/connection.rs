@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use http::{Method, Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
@@ -29,10 +30,13 @@ const MAX_TARGET: usize = 60 << 10;
 /// What stands in front of every path of the Docker API.
 pub(crate) const VERSION_PREFIX: &str = "/v1.51";
 
+/// What is sent with a request: nothing, a few bytes, or a file as it is read.
+pub(crate) type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
+
 /// A way to the daemon. Cheap to clone; it connects when a request is sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    client: Client<UnixConnector, Full<Bytes>>,
+    client: Client<UnixConnector, RequestBody>,
     socket: PathBuf,
 }
 
@@ -51,19 +55,31 @@ impl Connection {
         target: &str,
         json: Option<Vec<u8>>,
     ) -> Result<Response<Incoming>, Error> {
+        let media_type = json.is_some().then_some("application/json");
+        let body = Full::new(json.map_or_else(Bytes::new, Bytes::from)).map_err(|never| match never {});
+        self.send_body(method, target, media_type, body.boxed_unsync()).await
+    }
+
+    /// The same with any body, and its media type if it has one.
+    pub(crate) async fn send_body(
+        &self,
+        method: Method,
+        target: &str,
+        media_type: Option<&'static str>,
+        body: RequestBody,
+    ) -> Result<Response<Incoming>, Error> {
         let length = target.len() + 2 * self.socket.as_os_str().len();
         if length > MAX_TARGET {
             return Err(Error::TooLong { length });
         }
-        let has_body = json.is_some();
-        let mut request = Request::new(Full::new(json.map_or_else(Bytes::new, Bytes::from)));
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = hyperlocal::Uri::new(&self.socket, target).into();
         let headers = request.headers_mut();
         headers.insert(HOST, http::HeaderValue::from_static("layerd"));
         headers.insert(USER_AGENT, http::HeaderValue::from_static(concat!("layer/", env!("CARGO_PKG_VERSION"))));
-        if has_body {
-            headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        if let Some(media_type) = media_type {
+            headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(media_type));
         }
         let answer = self.client.request(request).await.map_err(|error| self.no_answer(error))?;
         if answer.status().is_client_error() || answer.status().is_server_error() {

@@ -51,6 +51,8 @@ impl From<&Error> for Exit {
             | Error::TooLong { .. }
             | Error::NotText { .. }
             | Error::Folder { .. }
+            | Error::File { .. }
+            | Error::Terminal { .. }
             | Error::Output(_)
             | Error::Start(_) => Self::Failed,
         }

@@ -14,6 +14,7 @@ mod exit;
 mod host;
 mod name;
 mod render;
+mod upload;
 
 use std::process::ExitCode;
 

@@ -3,6 +3,7 @@
 //! Paths are docker's, with its quirk that a path is looked up together with its method: `GET /images/json` is the list, and
 //! `DELETE /images/json` removes an image called `json`.
 
+mod archives;
 mod containers;
 mod elsewhere;
 mod image_form;
@@ -50,10 +51,10 @@ pub(crate) fn service(engine: Engine, insecure: Vec<InsecureHost>) -> Service {
         .route("/version", get(version::show))
         .route("/info", get(info::show))
         .route("/images/json", or_named(get(images::list)))
-        .route("/images/create", or_named(post(pull::create)))
-        .route("/images/load", or_named(post(elsewhere::not_yet)))
+        .route("/images/create", or_named(post(archives::create)))
+        .route("/images/load", or_named(post(archives::load)))
         .route("/images/prune", or_named(post(elsewhere::not_yet)))
-        .route("/images/get", or_named(get(elsewhere::not_yet)))
+        .route("/images/get", or_named(get(archives::save)))
         .route("/images/search", or_named(get(elsewhere::not_yet)))
         .route("/images/", any(named::named))
         .route("/images/{*name}", any(named::named))

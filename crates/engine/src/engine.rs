@@ -30,7 +30,7 @@ pub struct Engine {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) store: Arc<Store>,
-    transfer: Transfer,
+    pub(crate) transfer: Transfer,
     pub(crate) mounts: Mounts,
     /// Held while names are given to what has one, or taken: whoever removes an image must know all its names.
     pub(crate) naming: Mutex<()>,

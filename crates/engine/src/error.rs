@@ -65,6 +65,16 @@ pub enum EngineError {
         /// The platform.
         platform: Platform,
     },
+    /// The image can't be saved for that platform.
+    #[error(
+        "no suitable export target found: image with reference {name} was found but does not provide the specified platform ({platform})"
+    )]
+    NothingToSave {
+        /// The image.
+        name: String,
+        /// The platform.
+        platform: Platform,
+    },
     /// A digest can't be given to another image.
     #[error("cannot import digest reference")]
     TagWithDigest,
@@ -138,7 +148,10 @@ impl EngineError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Name(_) | Self::TagWithDigest | Self::BadTarget { .. } | Self::Ambiguous { .. } => Kind::Invalid,
-            Self::NoSuchImage { .. } | Self::NoPlatform { .. } | Self::NotMounted { .. } => Kind::NotFound,
+            Self::NoSuchImage { .. }
+            | Self::NoPlatform { .. }
+            | Self::NothingToSave { .. }
+            | Self::NotMounted { .. } => Kind::NotFound,
             Self::ManyNames { .. } | Self::Mounted { .. } => Kind::Conflict,
             Self::Mount { source: MountError::Busy { .. }, .. } => Kind::Conflict,
             Self::Stack { source: StackError::DanglingLink { .. }, .. } => Kind::Corrupt,

@@ -1,8 +1,9 @@
-//! What an image daemon can do, as plain calls: pull, list, inspect, tag, remove, mount.
+//! What an image daemon can do, as plain calls: pull, load, save, import, list, inspect, tag, remove, mount.
 //!
 //! [`Engine`] ties the store, the transfers and the mounts together for a caller in the same process: the daemon, or any other Rust program.
 //! Its types are plain values. It knows no HTTP, no API versions and no wire format; words for users are only in errors and warnings.
 
+mod archives;
 mod engine;
 mod error;
 mod images;
@@ -14,6 +15,9 @@ pub use engine::{Engine, Options, StoreInfo};
 pub use error::{EngineError, Kind, OpenError};
 pub use images::{HistoryItem, ImageDetail, ImageSummary};
 pub use layer_registry::{Credentials, InsecureHost, Options as RegistryOptions, ParseInsecureHostError, Secret};
+pub use layer_transfer::{
+    ChangeError, Changes, Import, ImportRequest, Load, LoadCause, LoadError, LoadEvent, LoadRequest, Save,
+};
 pub use layer_transfer::{Event, Limits, Outcome, Phase, Pull, PullCause, PullError, PullRequest};
 pub use mounts::{MountInfo, MountRequest};
 pub use names::Removed;

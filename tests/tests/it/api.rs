@@ -158,7 +158,6 @@ async fn root_failures_have_one_form() {
     for (method, path) in [
         (Method::POST, "/containers/create"),
         (Method::POST, "/build"),
-        (Method::POST, "/images/load"),
         (Method::POST, "/images/prune"),
         (Method::GET, "/events"),
     ] {

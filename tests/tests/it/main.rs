@@ -9,6 +9,7 @@
 )]
 
 mod api;
+mod archives;
 mod client;
 mod concurrency;
 mod docker_cli;

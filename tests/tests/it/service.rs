@@ -295,12 +295,17 @@ impl Daemon {
         run(&mut self.layer_command(args))
     }
 
-    /// Runs docker's client.
-    pub(crate) fn docker(&self, args: &[&str]) -> Ran {
+    /// Docker's client with some arguments.
+    pub(crate) fn docker_command(&self, args: &[&str]) -> Command {
         let mut command = self.clean("docker");
         command.args(args);
         assert!(is_installed("docker"), "`docker` is missing: install docker's command line, package `docker-cli`");
-        run(&mut command)
+        command
+    }
+
+    /// Runs docker's client.
+    pub(crate) fn docker(&self, args: &[&str]) -> Ran {
+        run(&mut self.docker_command(args))
     }
 
     /// Runs skopeo.

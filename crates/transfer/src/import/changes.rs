@@ -92,15 +92,15 @@ impl Changes {
                 self.entrypoint = Some(command(rest));
             }
             "ENV" => {
-                for (name, value) in pairs(rest).map_err(|reason| malformed(reason))? {
+                for (name, value) in pairs(rest).map_err(&malformed)? {
                     let start = format!("{name}=");
                     self.env.retain(|entry| !entry.starts_with(&start));
                     self.env.push(format!("{name}={value}"));
                 }
             }
-            "LABEL" => self.labels.extend(pairs(rest).map_err(|reason| malformed(reason))?),
+            "LABEL" => self.labels.extend(pairs(rest).map_err(&malformed)?),
             "EXPOSE" => {
-                for word in words(rest).map_err(|reason| malformed(reason))? {
+                for word in words(rest).map_err(&malformed)? {
                     for port in ports(&word).ok_or_else(|| malformed(&format!("`{word}` is no port")))? {
                         self.exposed_ports.insert(port, json!({}));
                     }
@@ -117,12 +117,12 @@ impl Changes {
                     _ => self.on_build.push(rest.to_owned()),
                 }
             }
-            "STOPSIGNAL" => self.stop_signal = Some(single(rest).map_err(|reason| malformed(reason))?),
-            "USER" => self.user = Some(single(rest).map_err(|reason| malformed(reason))?),
+            "STOPSIGNAL" => self.stop_signal = Some(single(rest).map_err(&malformed)?),
+            "USER" => self.user = Some(single(rest).map_err(&malformed)?),
             "VOLUME" => {
                 let folders = match list(rest) {
                     Some(folders) => folders,
-                    None => words(rest).map_err(|reason| malformed(reason))?,
+                    None => words(rest).map_err(&malformed)?,
                 };
                 if folders.iter().any(|folder| folder.trim().is_empty()) {
                     return Err(malformed("a volume needs a name"));
@@ -130,7 +130,7 @@ impl Changes {
                 self.volumes.extend(folders.into_iter().map(|folder| (folder, json!({}))));
             }
             _ => {
-                let folder = single(rest).map_err(|reason| malformed(reason))?;
+                let folder = single(rest).map_err(malformed)?;
                 let folder = if folder.starts_with('/') {
                     folder
                 } else {

@@ -321,8 +321,10 @@ fn root_hostile_archives_are_refused_and_leave_nothing_behind_or_beside() {
 /// Begins a load by hand, and gives the connection when a part of the archive has been sent.
 fn begin_load(daemon: &Daemon, archive: &[u8], part: usize) -> UnixStream {
     let mut socket = UnixStream::connect(daemon.socket()).unwrap();
-    let head =
-        format!("POST /v1.51/images/load?quiet=0 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", archive.len());
+    let head = format!(
+        "POST /v1.51/images/load?quiet=0 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        archive.len()
+    );
     socket.write_all(head.as_bytes()).unwrap();
     socket.write_all(&archive[..part]).unwrap();
     socket
@@ -361,7 +363,6 @@ fn root_a_load_that_is_cut_or_killed_in_the_middle_leaves_nothing() {
     assert_empty(&daemon);
     // And when all of it comes, the answer tells of the way.
     let mut socket = begin_load(&daemon, &archive, archive.len());
-    socket.shutdown(std::net::Shutdown::Write).unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

@@ -19,6 +19,35 @@ fn memory(daemon: &Daemon, field: &str) -> u64 {
     value.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
 }
 
+/// Asserts that the daemon never took more than it may, its program's own pages aside, and tells what it took.
+#[track_caller]
+fn assert_little(daemon: &Daemon, what: &str) {
+    let (peak, program) = (memory(daemon, "VmHWM"), memory(daemon, "RssFile"));
+    let told = format!("{what}: peak {} KiB, {} KiB of the program's file", peak >> 10, program >> 10);
+    println!("{told}");
+    assert!(peak.saturating_sub(program) < LIMIT, "{told}");
+}
+
+#[test]
+fn root_saves_loads_and_imports_of_large_layers_take_little_memory() {
+    let daemon = Daemon::start();
+    let root = daemon.path("root.tar");
+    let mut out = BufWriter::new(File::create(&root).unwrap());
+    let entry = Entry::data("large", Data::Noise { seed: 1, len: 300_000_000 });
+    LayerBuilder::to(&mut out).entry(entry).finish().unwrap();
+    out.flush().unwrap();
+    let (root, archive) = (root.to_str().unwrap().to_owned(), daemon.path("saved.tar"));
+    let archive = archive.to_str().unwrap();
+    daemon.layer(&["import", &root, "large:1"]).ok();
+    assert_little(&daemon, "import");
+    daemon.layer(&["save", "-o", archive, "large:1"]).ok();
+    assert!(fs::metadata(archive).unwrap().len() > 300_000_000);
+    assert_little(&daemon, "save");
+    daemon.layer(&["rmi", "large:1"]).ok();
+    daemon.layer(&["load", "--quiet", "-i", archive]).ok();
+    assert_little(&daemon, "load");
+}
+
 #[test]
 fn root_a_pull_of_large_layers_takes_little_memory() {
     let (daemon, registry) = (Daemon::start(), Registry::start().unwrap());

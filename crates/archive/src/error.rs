@@ -55,6 +55,12 @@ pub enum ArchiveError {
         /// The name.
         name: String,
     },
+    /// Its two tables of contents lead to different images.
+    #[error("`manifest.json` leads to the image of `{}`, and `index.json` does not: which it is would depend on the reader", shown(.name))]
+    Contradiction {
+        /// The config that `manifest.json` names.
+        name: String,
+    },
     /// It has no table of contents. The first words are docker's.
     #[error("unrecognized image format: the archive has neither `manifest.json` nor `oci-layout` with `index.json`")]
     Unrecognized,

@@ -9,6 +9,7 @@
 )]
 
 mod api;
+mod archive_faults;
 mod archives;
 mod client;
 mod concurrency;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
+use std::process::{Command, Stdio};
 
 use layer_testkit::image::ImageBuilder;
 use layer_testkit::layer::{Compression, Data, Entry, Layer, LayerBuilder};
@@ -46,6 +47,26 @@ fn root_saves_loads_and_imports_of_large_layers_take_little_memory() {
     daemon.layer(&["rmi", "large:1"]).ok();
     daemon.layer(&["load", "--quiet", "-i", archive]).ok();
     assert_little(&daemon, "load");
+}
+
+#[test]
+fn root_what_grows_a_thousandfold_takes_little_memory() {
+    let daemon = Daemon::start();
+    let archive = daemon.path("bomb.tar.gz");
+    let mut pack = Command::new("gzip");
+    let pack = pack.args(["-1", "-c"]).stdin(Stdio::piped()).stdout(File::create(&archive).unwrap());
+    let mut pack = pack.spawn().unwrap();
+    // What looks like a document, what looks like a layer, and what looks like nothing.
+    let entries = [("a.json", b'{'), ("b/layer.tar", 0), ("blobs/sha256/c", b'x')];
+    let entries = entries.map(|(name, byte)| Entry::data(name, Data::Fill { byte, len: 300_000_000 }));
+    let out = LayerBuilder::to(BufWriter::new(pack.stdin.take().unwrap())).entries(entries).finish().unwrap();
+    drop(out);
+    assert!(pack.wait().unwrap().success());
+    assert!(fs::metadata(&archive).unwrap().len() < 20_000_000);
+    let told = daemon.layer(&["load", "--quiet", "-i", archive.to_str().unwrap()]).fails(1);
+    assert!(told.contains("unrecognized image format"), "{told}");
+    assert_little(&daemon, "bomb");
+    assert_eq!(daemon.list("staging"), [""; 0]);
 }
 
 #[test]

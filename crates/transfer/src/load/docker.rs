@@ -4,7 +4,7 @@ use layer_archive::{ArchiveError, DockerImage, DockerManifest, MANIFEST_FILE, Na
 use layer_compression::Compression;
 use layer_digest::{BlobId, Digest};
 use layer_oci::media_type::{DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST};
-use layer_oci::{Descriptor, DocumentError, ImageConfig, Platform};
+use layer_oci::{Descriptor, DocumentError, ImageConfig, Manifest, Platform};
 use layer_reference::Reference;
 use serde::Serialize;
 
@@ -83,6 +83,29 @@ fn wanted(
         wanted.stacks.push(variant.stack);
     }
     Ok(wanted)
+}
+
+/// Sees to it that the table leads to no other images than the archive's index, for programs that look at the table alone.
+pub(super) fn check(
+    intake: &Intake<'_>,
+    names: &Names,
+    table: &DockerManifest,
+    seen: &[Manifest],
+) -> Result<(), LoadCause> {
+    let digest = |name: &String| names.find(name).and_then(|name| Some(intake.named(name)?.blob.0));
+    for image in &table.images {
+        let (config, layers) = (digest(&image.config), image.layers.iter().map(digest).collect::<Option<Vec<_>>>());
+        let is_same = |manifest: &Manifest| {
+            let own = manifest.layers.iter().map(|layer| layer.digest);
+            Some(manifest.config.digest) == config
+                && layers.as_ref().is_some_and(|layers| own.eq(layers.iter().copied()))
+        };
+        // What isn't there can't be seen as something else.
+        if config.is_some() && layers.is_some() && !seen.iter().any(is_same) {
+            return Err(ArchiveError::Contradiction { name: image.config.clone() }.into());
+        }
+    }
+    Ok(())
 }
 
 /// The content that the table means by a name.

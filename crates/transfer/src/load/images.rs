@@ -50,9 +50,14 @@ pub(super) fn images(
 ) -> Result<Vec<Wanted>, LoadCause> {
     match (intake.layout.take(), intake.index.take(), intake.manifest.take()) {
         // The layout says more: which index or manifest an image is, to the byte.
-        (Some(layout), Some(index), _) => {
+        (Some(layout), Some(index), table) => {
             let layout = Layout::parse(&layout, &index)?;
-            layout_images(inner, intake, layout, platforms)
+            let mut seen = Vec::new();
+            let images = layout_images(inner, intake, layout, platforms, &mut seen)?;
+            if let Some(table) = table {
+                docker::check(intake, names, &DockerManifest::parse(&table)?, &seen)?;
+            }
+            Ok(images)
         }
         (.., Some(manifest)) => docker::images(intake, names, DockerManifest::parse(&manifest)?, platforms),
         _ => Err(ArchiveError::Unrecognized.into()),
@@ -64,6 +69,7 @@ fn layout_images(
     intake: &mut Intake<'_>,
     layout: Layout,
     platforms: &[Platform],
+    seen: &mut Vec<Manifest>,
 ) -> Result<Vec<Wanted>, LoadCause> {
     let mut images: Vec<Wanted> = Vec::new();
     for entry in layout.images {
@@ -76,12 +82,20 @@ fn layout_images(
             known.names.extend(name.filter(|name| !known.names.contains(name)));
             continue;
         }
-        let mut finder = Finder { inner, intake, variants: Vec::new(), indexes: Vec::new(), others: Others::default() };
+        let mut finder = Finder {
+            inner,
+            intake,
+            variants: Vec::new(),
+            indexes: Vec::new(),
+            others: Others::default(),
+            seen: Vec::new(),
+        };
         if !finder.walk(&entry, entry.platform.as_ref(), 0)? {
             let name = entry.digest.to_string();
             return Err(ArchiveError::Missing { file: INDEX_FILE, name }.into());
         }
-        let Finder { variants, indexes, others, .. } = finder;
+        let Finder { variants, indexes, others, seen: found, .. } = finder;
+        seen.extend(found);
         let shown = name.as_ref().map_or_else(|| entry.digest.to_string(), Reference::familiar);
         let variants = choose(variants, platforms, &shown)?;
         if variants.is_empty() {
@@ -147,6 +161,8 @@ struct Finder<'a, 'b> {
     /// The inner ones first.
     indexes: Vec<(BlobId, Vec<u8>)>,
     others: Others,
+    /// All manifests, of what is there and of what isn't.
+    seen: Vec<Manifest>,
 }
 
 impl Finder<'_, '_> {
@@ -162,19 +178,23 @@ impl Finder<'_, '_> {
                 self.indexes.push((BlobId(digest), bytes));
                 Ok(true)
             }
-            Document::Manifest(manifest) => match self.variant(descriptor, bytes, &manifest, platform) {
-                Ok(variant) => {
-                    self.variants.push(variant);
-                    Ok(true)
+            Document::Manifest(manifest) => {
+                let found = self.variant(descriptor, bytes, &manifest, platform);
+                self.seen.push(manifest);
+                match found {
+                    Ok(variant) => {
+                        self.variants.push(variant);
+                        Ok(true)
+                    }
+                    // Beside others, an image that can't be used, or is not all there, is passed over.
+                    Err(LoadCause::Lacks { .. } | LoadCause::ForeignSystem { .. } | LoadCause::Document { .. })
+                        if depth > 0 =>
+                    {
+                        Ok(false)
+                    }
+                    Err(cause) => Err(cause),
                 }
-                // Beside others, an image that can't be used, or is not all there, is passed over.
-                Err(LoadCause::Lacks { .. } | LoadCause::ForeignSystem { .. } | LoadCause::Document { .. })
-                    if depth > 0 =>
-                {
-                    Ok(false)
-                }
-                Err(cause) => Err(cause),
-            },
+            }
         }
     }
 

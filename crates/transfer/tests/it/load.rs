@@ -8,80 +8,15 @@ use futures_util::stream::{self, StreamExt as _};
 use layer_digest::BlobId;
 use layer_oci::Platform;
 use layer_testkit::image::{Image, ImageBuilder, IndexBuilder};
-use layer_testkit::layer::{Compression, Entry, Layer, LayerBuilder};
-use layer_testkit::{Blob, sha256};
+use layer_testkit::layer::{Compression, Layer, LayerBuilder};
+use layer_testkit::sha256;
 use layer_transfer::{LoadError, LoadEvent, LoadRequest};
-use serde_json::{Value, json};
 
+use crate::archive::{blobs, layout, old, plain};
+use crate::load_hostile::refused;
 use crate::setup::{Setup, chain, image, layer};
 
-const FULL_NAME: &str = "io.containerd.image.name";
-
-fn plain(text: &str) -> Layer {
-    LayerBuilder::new().dir("data").file("data/file", text).pack(Compression::Plain)
-}
-
-/// The bytes of all blobs and documents of an image, under the names that they have in a layout.
-fn blobs(image: &Image) -> Vec<(String, Vec<u8>)> {
-    let name = |digest: &str| format!("blobs/{}", digest.replacen(':', "/", 1));
-    let blob = |blob: &Blob| (name(&blob.digest), blob.content.to_vec().unwrap());
-    let documents = image.documents.iter().chain([&image.top]);
-    let mut all: Vec<_> = image.blobs.iter().map(blob).collect();
-    all.extend(documents.map(|document| (name(&document.digest), document.bytes.clone())));
-    all.sort();
-    all.dedup();
-    all
-}
-
-fn index(images: &[(&Image, Option<&str>)]) -> Value {
-    let entry = |(image, name): &(&Image, Option<&str>)| {
-        let mut entry = image.top.descriptor();
-        if let Some(name) = name {
-            entry["annotations"] = json!({ FULL_NAME: name });
-        }
-        entry
-    };
-    json!({"schemaVersion": 2, "manifests": images.iter().map(entry).collect::<Vec<_>>()})
-}
-
-/// An OCI image-layout with these images; `change` may leave files out or change them.
-fn layout(images: &[(&Image, Option<&str>)], change: impl FnOnce(&mut Vec<(String, Vec<u8>)>)) -> Vec<u8> {
-    let mut files: Vec<_> = images.iter().flat_map(|(image, _)| blobs(image)).collect();
-    files.sort();
-    files.dedup();
-    files.push(("index.json".to_owned(), index(images).to_string().into_bytes()));
-    files.push(("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()));
-    change(&mut files);
-    tar(&files)
-}
-
-fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
-    files.iter().fold(LayerBuilder::new(), |tar, (name, bytes)| tar.file(name, bytes)).tar()
-}
-
-/// An archive as docker wrote it before version 25: layers as uncompressed tars in folders of their own, one of them linked to from another.
-fn old(image: &Image, tags: &[&str]) -> LayerBuilder {
-    let config = image.blobs[0].content.to_vec().unwrap();
-    let name = format!("{}.json", &image.blobs[0].digest["sha256:".len()..]);
-    let mut tar = LayerBuilder::new();
-    let mut paths: Vec<String> = Vec::new();
-    for (number, layer) in image.layers.iter().enumerate() {
-        let folder = sha256(format!("{number}").as_bytes())["sha256:".len()..].to_owned();
-        tar = tar.dir(format!("{folder}/")).file(format!("{folder}/VERSION"), "1.0");
-        tar = tar.file(format!("{folder}/json"), json!({"id": folder}).to_string());
-        let path = format!("{folder}/layer.tar");
-        let twin = image.layers[..number].iter().position(|other| other.diff_id == layer.diff_id);
-        tar = match twin {
-            Some(twin) => tar.symlink(&path, format!("../{}", paths[twin])),
-            None => tar.file(&path, layer.tar.to_vec().unwrap()),
-        };
-        paths.push(path);
-    }
-    let manifest = json!([{"Config": name, "RepoTags": tags, "Layers": paths}]);
-    tar.file(name, config).file("manifest.json", manifest.to_string()).file("repositories", r#"{"old":{"1":"x"}}"#)
-}
-
-type Loaded = Result<Vec<(String, Option<String>)>, Arc<LoadError>>;
+pub(crate) type Loaded = Result<Vec<(String, Option<String>)>, Arc<LoadError>>;
 
 /// Loads an archive that comes in pieces of a certain size.
 async fn load_for(setup: &Setup, bytes: Vec<u8>, piece: usize, platforms: &[&str]) -> Loaded {
@@ -103,19 +38,8 @@ async fn load_for(setup: &Setup, bytes: Vec<u8>, piece: usize, platforms: &[&str
     }
 }
 
-async fn load(setup: &Setup, bytes: Vec<u8>) -> Loaded {
+pub(crate) async fn load(setup: &Setup, bytes: Vec<u8>) -> Loaded {
     load_for(setup, bytes, 60_000, &[]).await
-}
-
-/// Loads what can't be, sees that nothing is left of it, and gives the reason.
-async fn refused(setup: &Setup, bytes: Vec<u8>) -> String {
-    let error = load(setup, bytes).await.unwrap_err();
-    setup.assert_clean();
-    assert!(setup.store.names().is_empty());
-    assert!(setup.store.layer_ids().unwrap().is_empty());
-    assert_eq!(setup.count("blobs/sha256"), 0);
-    assert_eq!(error.kind(), layer_transfer::Kind::Invalid, "{}", chain(&*error));
-    chain(&*error)
 }
 
 fn named(image: &str, names: &[&str]) -> Vec<(String, Option<String>)> {
@@ -261,109 +185,6 @@ async fn root_what_belongs_to_no_image_is_removed_and_what_the_store_has_need_no
     let bytes =
         layout(&[(&wanted, Some("lab/wanted:2"))], |files| files.retain(|(name, _)| !name.ends_with(&layer[7..])));
     assert_eq!(load(&setup, bytes).await.unwrap(), named(wanted.digest(), &["lab/wanted:2"]));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn root_hostile_archives_are_refused_by_name_and_leave_nothing() {
-    let setup = Setup::new();
-    let image = image([plain("good"), plain("better")]);
-    let good =
-        |change: &dyn Fn(&mut Vec<(String, Vec<u8>)>)| layout(&[(&image, Some("lab/app:1"))], |files| change(files));
-    let layer_name = format!("blobs/{}", image.layers[0].blob.digest.replacen(':', "/", 1));
-    let config = image.config.clone().unwrap();
-
-    let flipped = good(&|files| {
-        let file = files.iter_mut().find(|(name, _)| *name == layer_name).unwrap();
-        *file.1.last_mut().unwrap() ^= 1;
-    });
-    let told = refused(&setup, flipped).await;
-    assert!(told.contains(&format!("member `{layer_name}` of the archive: verify: digest mismatch")), "{told}");
-
-    let forged = good(&|files| {
-        let file = files.iter_mut().find(|(name, _)| name.ends_with(&config[7..])).unwrap();
-        file.1[0] = b' ';
-    });
-    let told = refused(&setup, forged).await;
-    assert!(told.contains("digest mismatch"), "{told}");
-
-    let without = good(&|files| files.retain(|(name, _)| *name != layer_name));
-    let told = refused(&setup, without).await;
-    assert!(told.contains(&format!("lacks layer `{}`", image.layers[0].blob.digest)), "{told}");
-
-    let told = refused(&setup, good(&|files| files.push(("../evil".to_owned(), b"x".to_vec())))).await;
-    assert!(told.contains("member `../evil` of the archive"), "{told}");
-
-    let huge = good(&|files| files.push(("manifest.json".to_owned(), vec![b' '; (4 << 20) + 1])));
-    let told = refused(&setup, huge).await;
-    assert!(told.contains("`manifest.json`") && told.contains("more than the 4194304 that are taken"), "{told}");
-
-    let many = good(&|files| {
-        let document =
-            |n: u32| (format!("{n}.json"), format!("{{\"n\":\"{}\"}}", n.to_string().repeat(4 << 20)).into_bytes());
-        files.extend((0..9).map(document));
-    });
-    let told = refused(&setup, many).await;
-    assert_eq!(told, "the documents of the archive add up to more than 32 MiB");
-
-    // Another layer under the right digest of the blob, which the config does not name.
-    let wrong = ImageBuilder::new()
-        .layer(plain("shown"))
-        .change_config(|config| config["rootfs"]["diff_ids"][0] = sha256(b"claimed").into())
-        .build();
-    let told = refused(&setup, layout(&[(&wrong, Some("lab/wrong:1"))], |_| {})).await;
-    assert!(told.contains("the config of the image names another one"), "{told}");
-
-    for (bytes, reason) in [
-        (Vec::new(), "unrecognized image format"),
-        (b"this is no archive.".to_vec(), "the tar ends in the middle"),
-        (LayerBuilder::new().file("etc/passwd", "root").tar(), "unrecognized image format"),
-        (good(&|files| files.retain(|(name, _)| name != "index.json")), "unrecognized image format"),
-    ] {
-        let told = refused(&setup, bytes).await;
-        assert!(told.contains(reason), "{told}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn root_hostile_docker_archives_are_refused_by_name_and_leave_nothing() {
-    let setup = Setup::new();
-    let image = ImageBuilder::docker().layers([plain("one"), plain("two")]).build();
-    let (config, bytes) = ("c.json", image.blobs[0].content.to_vec().unwrap());
-    let archive = |layers: &[&str], extra: Vec<Entry>| {
-        let manifest = json!([{"Config": config, "RepoTags": ["x:1"], "Layers": layers}]);
-        let tar = |at: usize| image.layers[at].tar.to_vec().unwrap();
-        let start = LayerBuilder::new().file("1/layer.tar", tar(0)).file("2/layer.tar", tar(1)).file(config, &bytes);
-        start.entries(extra).file("manifest.json", manifest.to_string()).tar()
-    };
-    let good = ["1/layer.tar", "2/layer.tar"];
-    for (bytes, reason) in [
-        (
-            archive(&["1/layer.tar", "3/layer.tar"], vec![]),
-            "`manifest.json` names `3/layer.tar`, which is not in the archive",
-        ),
-        (archive(&["1/layer.tar", "../2/layer.tar"], vec![]), "`manifest.json` names `../2/layer.tar`"),
-        (archive(&["1/layer.tar", "/etc/passwd"], vec![]), "`manifest.json` names `/etc/passwd`"),
-        (archive(&["2/layer.tar", "1/layer.tar"], vec![]), "the config of the image names another one"),
-        (archive(&["1/layer.tar"], vec![]), "the manifest has 1 layers, but its image config has 2"),
-        (archive(&["1/layer.tar", "c.json"], vec![]), "member `c.json` of the archive: it is no layer"),
-        (archive(&good, vec![Entry::symlink("3/layer.tar", "/etc/shadow")]), "leads out of the archive"),
-        (
-            archive(&good, vec![Entry::file("./1/layer.tar", "x")]),
-            "member `1/layer.tar` of the archive: it is there twice",
-        ),
-        (
-            archive(&good, vec![Entry::symlink("3", "1"), Entry::file("3/layer.tar", "x")]),
-            "member `3/layer.tar` of the archive: it lies below a link",
-        ),
-        (
-            archive(&["1/layer.tar", "3"], vec![Entry::file("3", [&[0x1f, 0x8b][..], &[7; 600]].concat())]),
-            "member `3` of the archive: decompress",
-        ),
-    ] {
-        let told = refused(&setup, bytes).await;
-        assert!(told.contains(reason), "{reason}: {told}");
-    }
-    load(&setup, archive(&good, vec![Entry::symlink("3/layer.tar", "../1/layer.tar")])).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

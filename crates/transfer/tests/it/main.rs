@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod archive;
 mod cancel;
 mod faults;
 mod import;
 mod load;
+mod load_hostile;
 mod resolve;
 mod save;
 mod setup;

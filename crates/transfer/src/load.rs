@@ -112,6 +112,9 @@ pub(crate) fn start<E: Send + 'static>(
     let (sender, events) = mpsc::channel(BACKLOG);
     let (to_thread, reader) = body::channel();
     let task = async move {
+        // As long as somebody holds one, the events have no end: that comes when all of the body has been taken, and not when it is known how
+        // the load ends.
+        let open = sender.clone();
         let teller = Teller(sender.clone());
         let span = tracing::Span::current();
         let thread = tokio::task::spawn_blocking(move || span.in_scope(|| run(&inner, &request, reader, &teller)));
@@ -129,6 +132,7 @@ pub(crate) fn start<E: Send + 'static>(
             }
         };
         tokio::join!(end, to_thread.send(body));
+        drop(open);
     };
     Load { events, task: tokio::spawn(task.instrument(tracing::info_span!("load"))) }
 }

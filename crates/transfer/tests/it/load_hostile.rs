@@ -145,3 +145,23 @@ async fn root_an_archive_that_means_two_images_is_refused() {
     }
     load(&setup, archive(table(&config, &layer))).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_the_rest_of_what_is_refused_is_taken_before_the_end() {
+    use futures_util::StreamExt as _;
+    let setup = Setup::new();
+    let start = bytes::Bytes::from(LayerBuilder::new().file("../evil", "x").tar());
+    let (send_rest, rest) = tokio::sync::oneshot::channel();
+    let pieces = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(start)]);
+    let body = pieces.chain(futures_util::stream::once(async move { Ok(rest.await.unwrap()) }));
+    let mut load = setup.transfer.load(layer_transfer::LoadRequest::default(), body);
+    assert!(matches!(load.next().await, Some(layer_transfer::LoadEvent::Failed(_))));
+    // It is known how it ends, and the sender has not ended yet.
+    tokio::select! {
+        biased;
+        event = load.next() => panic!("{event:?}"),
+        () = std::future::ready(()) => {}
+    }
+    send_rest.send(bytes::Bytes::from_static(b"rest")).unwrap();
+    assert!(load.next().await.is_none());
+}

@@ -1,5 +1,7 @@
 //! The requests that the commands are made of.
 
+mod archives;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

@@ -39,6 +39,12 @@ pub(crate) enum Command {
     Tag(TagArgs),
     /// Take names from images, and images away with their last name
     Rmi(RemoveArgs),
+    /// Save images in an archive, as `docker save` does
+    Save(SaveArgs),
+    /// Load the images of an archive
+    Load(LoadArgs),
+    /// Make an image of a root file system in a tar
+    Import(ImportArgs),
     /// Remove images that nobody uses, and what pulls have left behind
     Prune(PruneArgs),
     /// Show what the store takes on the disk
@@ -94,6 +100,12 @@ pub(crate) enum ImageCommand {
     Rm(RemoveArgs),
     /// Remove images that nobody uses, and what pulls have left behind
     Prune(PruneArgs),
+    /// Save images in an archive, as `docker save` does
+    Save(SaveArgs),
+    /// Load the images of an archive
+    Load(LoadArgs),
+    /// Make an image of a root file system in a tar
+    Import(ImportArgs),
 }
 
 impl From<ImageCommand> for Command {
@@ -106,6 +118,9 @@ impl From<ImageCommand> for Command {
             ImageCommand::Tag(args) => Self::Tag(args),
             ImageCommand::Rm(args) => Self::Rmi(args),
             ImageCommand::Prune(args) => Self::Prune(args),
+            ImageCommand::Save(args) => Self::Save(args),
+            ImageCommand::Load(args) => Self::Load(args),
+            ImageCommand::Import(args) => Self::Import(args),
         }
     }
 }
@@ -294,6 +309,69 @@ pub(crate) struct PinsArgs {
     /// How to write the list
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+}
+
+/// `layer save`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The archive is what `docker load`, `skopeo` and `podman` read: a docker-archive and an OCI image-layout in one.
+
+Examples:
+  layer save -o images.tar alpine:3.20 debian:12
+  layer save alpine | ssh there layer load")]
+pub(crate) struct SaveArgs {
+    /// Names, IDs or beginnings of IDs; a name without a tag stands for all its tags
+    #[arg(required = true, value_name = "IMAGE", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) images: Vec<String>,
+    /// The file to write [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Only this platform; may be given several times [default: all that are here]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) platform: Vec<String>,
+}
+
+/// `layer load`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Reads archives of `layer save`, `docker save`, `podman save`, `skopeo` and the builders: docker-archives of any age and OCI image-layouts, \
+plain or packed by gzip, zstd, xz or bzip2. The names of the images go to standard output.")]
+pub(crate) struct LoadArgs {
+    /// The archive [default: standard input]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Only this platform of images that have several; may be given several times [default: all]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) platform: Vec<String>,
+    /// Show no progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// `layer import`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Prints the image's ID.
+
+Examples:
+  layer import rootfs.tar.xz mine:1 --change 'CMD [\"/bin/sh\"]' --change 'ENV LANG=C.UTF-8'
+  tar -C rootfs -c . | layer import - mine:1")]
+pub(crate) struct ImportArgs {
+    /// A tar with a root file system, plain or packed; `-` is standard input
+    #[arg(value_name = "FILE|-|URL", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) source: String,
+    /// The name that the image gets
+    #[arg(value_name = "NAME[:TAG]", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) name: Option<String>,
+    /// How to run it, as a line of a Dockerfile; may be given several times
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    pub(crate) change: Vec<String>,
+    /// What it is for
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// What it runs on [default: the daemon's own platform]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) platform: Option<String>,
 }
 
 /// `layer mount`.

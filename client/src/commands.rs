@@ -5,7 +5,9 @@ mod bundle;
 mod events;
 mod history;
 mod images;
+mod import;
 mod inspect;
+mod load;
 mod login;
 mod logins;
 mod mount;
@@ -14,6 +16,7 @@ mod preview;
 mod prune;
 mod pull;
 mod remove;
+mod save;
 mod tag;
 mod usage;
 mod verify;
@@ -106,6 +109,9 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Pin(args) => pin::run(&api, args).await,
         Command::Unpin(args) => pin::unpin(&api, args).await,
         Command::Pins(args) => pin::list(&api, args).await,
+        Command::Save(args) => save::run(&api, args).await,
+        Command::Load(args) => load::run(&api, args).await,
+        Command::Import(args) => import::run(&api, args).await,
         Command::Mount(args) => mount::run(&api, args).await,
         Command::Umount(args) => mount::unmount(&api, args).await,
         Command::Mounts(args) => mount::list(&api, args).await,

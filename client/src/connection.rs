@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
@@ -30,10 +31,13 @@ const MAX_TARGET: usize = 60 << 10;
 /// What stands in front of every path of the Docker API.
 pub(crate) const VERSION_PREFIX: &str = "/v1.51";
 
+/// What is sent with a request: nothing, a few bytes, or a file as it is read.
+pub(crate) type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
+
 /// A way to the daemon. Cheap to clone; it connects when a request is sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    client: Client<UnixConnector, Full<Bytes>>,
+    client: Client<UnixConnector, RequestBody>,
     socket: PathBuf,
 }
 
@@ -63,20 +67,43 @@ impl Connection {
         json: Option<Vec<u8>>,
         login: Option<HeaderValue>,
     ) -> Result<Response<Incoming>, Error> {
+        let media_type = json.is_some().then_some("application/json");
+        let body = Full::new(json.map_or_else(Bytes::new, Bytes::from)).map_err(|never| match never {});
+        self.send_whole(method, target, media_type, body.boxed_unsync(), login).await
+    }
+
+    /// As [`send`](Self::send) with any body, and its media type if it has one.
+    pub(crate) async fn send_body(
+        &self,
+        method: Method,
+        target: &str,
+        media_type: Option<&'static str>,
+        body: RequestBody,
+    ) -> Result<Response<Incoming>, Error> {
+        self.send_whole(method, target, media_type, body, None).await
+    }
+
+    async fn send_whole(
+        &self,
+        method: Method,
+        target: &str,
+        media_type: Option<&'static str>,
+        body: RequestBody,
+        login: Option<HeaderValue>,
+    ) -> Result<Response<Incoming>, Error> {
         let length = target.len() + 2 * self.socket.as_os_str().len();
         if length > MAX_TARGET {
             return Err(Error::TooLong { length });
         }
-        let has_body = json.is_some();
-        let mut request = Request::new(Full::new(json.map_or_else(Bytes::new, Bytes::from)));
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = hyperlocal::Uri::new(&self.socket, target).into();
         let headers = request.headers_mut();
         headers.insert(HOST, HeaderValue::from_static("layerd"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("layer/", env!("CARGO_PKG_VERSION"))));
         headers.insert(TELL_RETRIES, HeaderValue::from_static("1"));
-        if has_body {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(media_type) = media_type {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         }
         if let Some(login) = login {
             headers.insert(auth::HEADER, login);

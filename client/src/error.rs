@@ -71,6 +71,17 @@ pub(crate) enum Error {
     /// The answer to a question can't be read.
     #[error("read a login")]
     Ask(#[source] io::Error),
+    /// A file can't be read or written.
+    #[error("{verb} `{}`", .path.display())]
+    File {
+        verb: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// An archive is not for terminals.
+    #[error("{} is a terminal, and an archive is not to be typed or looked at", if *.reads { "standard input" } else { "standard output" })]
+    Terminal { reads: bool },
     /// Standard output was closed by its reader, who has seen enough.
     #[error("standard output was closed")]
     ReaderGone,
@@ -181,7 +192,10 @@ impl Error {
             Self::Credentials(error) => error.hint().map(|hint| clean(&hint).into_owned()),
             Self::NoTerminal => Some("give the user by `--username` and the password on standard input, with `--password-stdin`".into()),
             Self::Unreadable { .. } | Self::BadLine(_) => Some("is it layerd that listens there? `layer version` says who answers".into()),
+            Self::Terminal { reads: true } => Some("name a file, or redirect standard input".into()),
+            Self::Terminal { reads: false } => Some("name a file by `--output`, or redirect standard output".into()),
             Self::TooLarge { .. }
+            | Self::File { .. }
             | Self::TooLong { .. }
             | Self::NotText { .. }
             | Self::Folder { .. }

@@ -55,6 +55,8 @@ impl From<&Error> for Exit {
             | Error::NoTerminal
             | Error::NothingTyped
             | Error::Ask(_)
+            | Error::File { .. }
+            | Error::Terminal { .. }
             | Error::Output(_)
             | Error::Start(_) => Self::Failed,
         }

@@ -17,6 +17,7 @@ mod host;
 mod name;
 mod render;
 mod terminal;
+mod upload;
 
 use std::process::ExitCode;
 

@@ -27,9 +27,9 @@ impl Params {
         (!value.is_empty()).then_some(value)
     }
 
-    /// All values of a parameter that can be given more than once.
-    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| &**value)
+    /// All parameters of one name, in their order; empty ones count as not given.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str()).collect()
     }
 
     /// Whether a parameter is there at all, even empty.
@@ -53,17 +53,25 @@ impl Params {
 
     /// The platform: as people write it, `os[/architecture[/variant]]`, or as an object in JSON.
     pub(crate) fn platform(&self) -> Result<Option<Platform>, Failure> {
-        let Some(text) = self.text("platform") else { return Ok(None) };
-        if !text.trim_start().starts_with('{') {
-            return Ok(Some(text.parse()?));
-        }
-        let platform: Platform = serde_json::from_str(text)
-            .map_err(|error| Failure::invalid(format!("failed to parse platform: {error}")))?;
-        if platform.os.is_empty() || platform.architecture.is_empty() {
-            return Err(Failure::invalid("both OS and Architecture must be provided"));
-        }
-        Ok(Some(platform))
+        self.text("platform").map(platform).transpose()
     }
+
+    /// The platforms, where several may be given.
+    pub(crate) fn platforms(&self) -> Result<Vec<Platform>, Failure> {
+        self.all("platform").into_iter().map(platform).collect()
+    }
+}
+
+fn platform(text: &str) -> Result<Platform, Failure> {
+    if !text.trim_start().starts_with('{') {
+        return Ok(text.parse()?);
+    }
+    let platform: Platform =
+        serde_json::from_str(text).map_err(|error| Failure::invalid(format!("failed to parse platform: {error}")))?;
+    if platform.os.is_empty() || platform.architecture.is_empty() {
+        return Err(Failure::invalid("both OS and Architecture must be provided"));
+    }
+    Ok(platform)
 }
 
 impl<S: Sync> FromRequestParts<S> for Params {
@@ -110,6 +118,8 @@ mod tests {
         let json = "platform=%7B%22os%22%3A%20%22linux%22%2C%20%22architecture%22%3A%20%22arm%22%2C%22variant%22%3A%22v7%22%7D";
         assert_eq!(platform(json), Ok(Some("linux/arm/v7".to_owned())));
         assert_eq!(platform("x=1"), Ok(None));
+        let several = params("platform=linux/arm64&platform=&platform=linux/s390x").platforms().unwrap();
+        assert_eq!(several.iter().map(ToString::to_string).collect::<Vec<_>>(), ["linux/arm64", "linux/s390x"]);
         for bad in ["platform=foobar", "platform=a/b/c/d", "platform=%7B", "platform=%7B%22os%22:1%7D"] {
             assert_eq!(platform(bad).unwrap_err().status.as_u16(), 400, "{bad}");
         }

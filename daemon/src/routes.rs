@@ -3,6 +3,7 @@
 //! Paths are docker's, with its quirk that a path is looked up together with its method: `GET /images/json` is the list, and
 //! `DELETE /images/json` removes an image called `json`.
 
+mod archives;
 mod auth;
 mod bundles;
 mod containers;
@@ -61,10 +62,10 @@ pub(crate) fn service(engine: Engine, collection: Collection) -> Service {
         .route(auth_path::PATH, post(auth::log_in))
         .route("/events", get(events::follow))
         .route("/images/json", or_named(get(images::list)))
-        .route("/images/create", or_named(post(pull::create)))
-        .route("/images/load", or_named(post(elsewhere::not_yet)))
+        .route("/images/create", or_named(post(archives::create)))
+        .route("/images/load", or_named(post(archives::load)))
         .route("/images/prune", or_named(post(prune::prune)))
-        .route("/images/get", or_named(get(elsewhere::not_yet)))
+        .route("/images/get", or_named(get(archives::save)))
         .route("/images/search", or_named(get(elsewhere::not_yet)))
         .route("/images/", any(named::named))
         .route("/images/{*name}", any(named::named))

@@ -3,7 +3,7 @@
 //! Where programs are known to look for docker's words, those are said; everything else is told in our own.
 
 use http::StatusCode;
-use layer_engine::{EngineError, Kind, PullError};
+use layer_engine::{ChangeError, EngineError, Kind, LoadError, PullError};
 use layer_oci::{DocumentError, ParsePlatformError};
 use layer_reference::ParseReferenceError;
 use layer_transfer::{LayerError, PullCause};
@@ -48,6 +48,19 @@ impl From<ParseReferenceError> for Failure {
 
 impl From<ParsePlatformError> for Failure {
     fn from(error: ParsePlatformError) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        // It has been logged already, where it came about.
+        Self::new(of(error.kind()), chain(&error)).with_hint(error.hint())
+    }
+}
+
+impl From<ChangeError> for Failure {
+    fn from(error: ChangeError) -> Self {
         Self::invalid(error.to_string())
     }
 }

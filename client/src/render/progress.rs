@@ -155,6 +155,14 @@ impl Layers {
             self.screen.say(&format!("{}{id}: {status}", self.label));
             return;
         }
+        if status == LayerStatus::Loading && detail.is_some_and(|detail| detail.current == detail.total) {
+            // All of it has come; nothing else is said about it.
+            if let Some(layer) = self.bars.remove(id) {
+                layer.bar.finish_and_clear();
+                bars.remove(&layer.bar);
+            }
+            return;
+        }
         let label = &self.label;
         let layer = self.bars.entry(id.to_owned()).or_insert_with(|| {
             let bar = ProgressBar::no_length().with_style(words_alone());

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Chain, Cursor, Read};
 
-use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
+use async_compression::tokio::bufread::{BzDecoder, GzipDecoder, XzDecoder, ZstdDecoder};
 use async_compression::zstd::DParameter;
 
 use crate::Compression;
@@ -11,7 +11,10 @@ use crate::blocking::{self, Blocking};
 /// The largest window that a zstd frame may ask for, as a power of two: 128 MiB, the limit of the `zstd` program.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
-/// Reads the uncompressed bytes of a layer.
+/// The most memory that an xz stream may ask for. The program's strongest setting takes 65 MiB.
+const XZ_MEMORY: u64 = 128 << 20;
+
+/// Reads the uncompressed bytes of a layer, or of an archive.
 ///
 /// It reads its source to the end: what follows the last member or frame must be zero padding, which builders are known to append.
 pub struct Decoder<R> {
@@ -22,20 +25,27 @@ pub struct Decoder<R> {
 type Source<R> = Chain<Cursor<Vec<u8>>, R>;
 
 enum State<R> {
-    /// Nothing has been read yet; the format is not known.
-    Start(R),
+    /// Nothing has been read yet; the format is not known, but what it is looked for by.
+    Start(R, fn(&[u8]) -> Compression),
     Plain(Source<R>),
     Gzip(GzipDecoder<Blocking<Source<R>>>),
     Zstd(ZstdDecoder<Blocking<Source<R>>>),
+    Xz(XzDecoder<Blocking<Source<R>>>),
+    Bzip2(BzDecoder<Blocking<Source<R>>>),
     /// Only while the state changes, and after an error.
     Poisoned,
     End,
 }
 
 impl<R: BufRead + Unpin> Decoder<R> {
-    /// Decodes `source`, whatever its format is.
+    /// Decodes a layer in `source`, whatever its format is.
     pub fn new(source: R) -> Self {
-        Self { state: State::Start(source) }
+        Self { state: State::Start(source, Compression::sniff) }
+    }
+
+    /// Decodes an archive in `source`: in a format of layers, in xz, or in bzip2.
+    pub fn of_archive(source: R) -> Self {
+        Self { state: State::Start(source, Compression::sniff_archive) }
     }
 
     /// Sees what comes next in the source between members: another one, padding up to the end, or something that has no business there.
@@ -59,11 +69,11 @@ impl<R: BufRead + Unpin> Decoder<R> {
         }
     }
 
-    fn start(mut source: R) -> io::Result<State<R>> {
+    fn start(mut source: R, sniff: fn(&[u8]) -> Compression) -> io::Result<State<R>> {
         // The first chunk of a slow stream may be shorter than a signature.
         let mut signature = Vec::with_capacity(Compression::SNIFF_LEN);
         source.by_ref().take(Compression::SNIFF_LEN as u64).read_to_end(&mut signature)?;
-        let format = Compression::sniff(&signature);
+        let format = sniff(&signature);
         let source = Cursor::new(signature).chain(source);
         Ok(match format {
             Compression::None => State::Plain(source),
@@ -73,6 +83,16 @@ impl<R: BufRead + Unpin> Decoder<R> {
                 let mut decoder = ZstdDecoder::with_params(Blocking(source), &limits);
                 decoder.multiple_members(true);
                 State::Zstd(decoder)
+            }
+            Compression::Xz => {
+                let mut decoder = XzDecoder::with_mem_limit(Blocking(source), XZ_MEMORY);
+                decoder.multiple_members(true);
+                State::Xz(decoder)
+            }
+            Compression::Bzip2 => {
+                let mut decoder = BzDecoder::new(Blocking(source));
+                decoder.multiple_members(true);
+                State::Bzip2(decoder)
             }
         })
     }
@@ -87,16 +107,18 @@ impl<R: BufRead + Unpin> Read for Decoder<R> {
             match &mut self.state {
                 State::Plain(source) => return source.read(buf),
                 State::Zstd(decoder) => return blocking::read(decoder, buf),
+                State::Xz(decoder) => return blocking::read(decoder, buf),
+                State::Bzip2(decoder) => return blocking::read(decoder, buf),
                 State::Gzip(decoder) => match blocking::read(decoder, buf) {
                     Ok(0) => {}
                     result => return result,
                 },
                 State::End => return Ok(0),
-                State::Start(_) => {}
+                State::Start(..) => {}
                 State::Poisoned => return Err(io::Error::other("the stream has failed before")),
             }
             self.state = match std::mem::replace(&mut self.state, State::Poisoned) {
-                State::Start(source) => Self::start(source)?,
+                State::Start(source, sniff) => Self::start(source, sniff)?,
                 State::Gzip(decoder) => Self::next_member(decoder.into_inner().0)?,
                 other => other,
             };
@@ -155,6 +177,52 @@ mod tests {
             }
         }
         assert_eq!(decode(b"", 16).unwrap(), b"");
+    }
+
+    /// Encodes with one of async-compression's encoders, which is never pending over a slice.
+    fn encoded(mut encoder: impl tokio::io::AsyncRead + Unpin) -> Vec<u8> {
+        let (mut out, mut buf) = (Vec::new(), [0; 4096]);
+        loop {
+            match blocking::read(&mut encoder, &mut buf).unwrap() {
+                0 => return out,
+                len => out.extend(&buf[..len]),
+            }
+        }
+    }
+
+    fn xz(bytes: &[u8]) -> Vec<u8> {
+        encoded(async_compression::tokio::bufread::XzEncoder::new(bytes))
+    }
+
+    fn bzip2(bytes: &[u8]) -> Vec<u8> {
+        encoded(async_compression::tokio::bufread::BzEncoder::new(bytes))
+    }
+
+    #[test]
+    fn archives_come_in_more_forms_than_layers() {
+        let text: Vec<u8> = (0..100_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
+        let (one, two) = text.split_at(text.len() / 3);
+        let decode_archive = |bytes: &[u8], capacity| {
+            let mut out = Vec::new();
+            Decoder::of_archive(BufReader::with_capacity(capacity, bytes)).read_to_end(&mut out).map(|_| out)
+        };
+        for (what, bytes) in [
+            ("plain", text.clone()),
+            ("gzip", gzip(&text)),
+            ("zstd", zstd(&text)),
+            ("xz", xz(&text)),
+            ("xz streams", [xz(one), xz(two)].concat()),
+            ("bzip2", bzip2(&text)),
+            ("bzip2 streams", [bzip2(one), bzip2(two)].concat()),
+        ] {
+            for capacity in [1, 4096, 1 << 20] {
+                assert!(decode_archive(&bytes, capacity).unwrap() == text, "{what} in buffers of {capacity}");
+            }
+        }
+        for (what, bytes) in [("xz", xz(&text)), ("bzip2", bzip2(&text))] {
+            assert!(decode_archive(&bytes[..bytes.len() - 5], 64).is_err(), "{what} cut");
+            assert!(decode(&bytes, 64).unwrap() == bytes, "a layer in {what} is none");
+        }
     }
 
     #[test]

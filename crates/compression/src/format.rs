@@ -11,6 +11,10 @@ pub enum Compression {
     Gzip,
     /// RFC 8878.
     Zstd,
+    /// The `.xz` format of XZ Utils. Archives come in it, layers don't.
+    Xz,
+    /// The format of `bzip2`. Archives come in it, layers don't.
+    Bzip2,
 }
 
 impl Compression {
@@ -26,6 +30,15 @@ impl Compression {
             _ => Self::None,
         }
     }
+
+    /// Tells the format of an archive by its first bytes: those of layers, and what else people pack files with.
+    pub fn sniff_archive(start: &[u8]) -> Self {
+        match start {
+            [0xfd, b'7', b'z', b'X', ..] => Self::Xz,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
+            _ => Self::sniff(start),
+        }
+    }
 }
 
 impl fmt::Display for Compression {
@@ -34,6 +47,8 @@ impl fmt::Display for Compression {
             Self::None => "tar",
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Bzip2 => "bzip2",
         })
     }
 }

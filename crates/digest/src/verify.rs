@@ -1,6 +1,6 @@
 //! Proof that bytes are the ones a digest names.
 
-use crate::{Digest, Hasher};
+use crate::{Algorithm, Digest, Hasher};
 
 /// The proof that all bytes of `id` have been seen and hash to it. Only [`Verifier::finish`] makes one.
 #[derive(Debug)]
@@ -59,16 +59,22 @@ pub enum VerifyError {
 /// Hashes bytes as they pass, and compares at the end.
 #[derive(Clone, Debug)]
 pub struct Verifier<T> {
-    id: T,
+    /// What the bytes must be; `None` if they are to get the name that they have.
+    id: Option<T>,
     promised: Option<u64>,
     seen: u64,
     hasher: Hasher,
 }
 
-impl<T: Copy + Into<Digest>> Verifier<T> {
+impl<T: Copy + Into<Digest> + From<Digest>> Verifier<T> {
     /// Expects the bytes of `id`, `size` of them where that is known.
     pub fn new(id: T, size: Option<u64>) -> Self {
-        Self { id, promised: size, seen: 0, hasher: Hasher::new(id.into().algorithm()) }
+        Self { id: Some(id), promised: size, seen: 0, hasher: Hasher::new(id.into().algorithm()) }
+    }
+
+    /// Names whatever comes by its digest. The proof says what the bytes are; whether they are the wanted ones, its holder has to compare.
+    pub fn naming(algorithm: Algorithm) -> Self {
+        Self { id: None, promised: None, seen: 0, hasher: Hasher::new(algorithm) }
     }
 
     /// Takes in the next bytes.
@@ -78,10 +84,10 @@ impl<T: Copy + Into<Digest>> Verifier<T> {
     /// [`VerifyError::TooLong`] as soon as there are more than were promised.
     pub fn update(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
         self.seen += bytes.len() as u64;
-        if let Some(size) = self.promised
+        if let (Some(id), Some(size)) = (self.id, self.promised)
             && self.seen > size
         {
-            return Err(VerifyError::TooLong { id: self.id.into(), size });
+            return Err(VerifyError::TooLong { id: id.into(), size });
         }
         self.hasher.update(bytes);
         Ok(())
@@ -98,17 +104,17 @@ impl<T: Copy + Into<Digest>> Verifier<T> {
     ///
     /// When the size or the digest differs.
     pub fn finish(self) -> Result<Verified<T>, VerifyError> {
-        let want = self.id.into();
-        if let Some(size) = self.promised
+        let want = self.id.map(Into::into);
+        if let (Some(id), Some(size)) = (want, self.promised)
             && self.seen < size
         {
-            return Err(VerifyError::TooShort { id: want, size, got: self.seen });
+            return Err(VerifyError::TooShort { id, size, got: self.seen });
         }
         let got = self.hasher.finish();
-        if got != want {
-            return Err(VerifyError::Digest { want, got, size: self.seen });
+        match want {
+            Some(want) if got != want => Err(VerifyError::Digest { want, got, size: self.seen }),
+            _ => Ok(Verified { id: T::from(got), size: self.seen }),
         }
-        Ok(Verified { id: self.id, size: self.seen })
     }
 }
 
@@ -131,6 +137,17 @@ mod tests {
         let proof = verify(id, Some(5), &[b"he", b"", b"llo"]).unwrap();
         assert_eq!((proof.id(), proof.size()), (id, 5));
         assert_eq!(verify(id, None, &[b"hello"]).unwrap().size(), 5);
+    }
+
+    #[test]
+    fn names_what_comes() {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let mut verifier = Verifier::<BlobId>::naming(algorithm);
+            verifier.update(b"he").unwrap();
+            verifier.update(b"llo").unwrap();
+            let proof = verifier.finish().unwrap();
+            assert_eq!((proof.id(), proof.size()), (BlobId(Digest::of(algorithm, b"hello")), 5));
+        }
     }
 
     #[test]

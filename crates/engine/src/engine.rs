@@ -8,7 +8,7 @@ use layer_registry::{Client, SetupError};
 use layer_store::Store;
 use layer_transfer::{Limits, Preview, Pull, PullError, PullRequest, Transfer};
 
-use crate::events::{Action, Journal};
+use crate::events::Journal;
 use crate::mounts::Mounts;
 use crate::{EngineError, OpenError};
 
@@ -74,9 +74,9 @@ impl Engine {
         let (store, mounts) =
             tokio::task::spawn_blocking(open).await.map_err(|error| OpenError::Task(error.into()))??;
         let journal = Arc::new(Journal::load(Arc::clone(&store)));
-        let pulls = Arc::clone(&journal);
+        let notes = Arc::clone(&journal);
         let transfer = Transfer::new(Arc::clone(&store), client.clone(), options.limits)
-            .observed(move |outcome| pulls.note_transfer(Action::Pull, outcome.image, &outcome.reference));
+            .observed(move |done| notes.note_done(done));
         let (pruning, stopping) = (Mutex::default(), AtomicBool::new(false));
         let shared = Shared { store, client, transfer, mounts, journal, pruning, stopping };
         Ok(Self { shared: Arc::new(shared) })

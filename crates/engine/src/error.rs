@@ -66,6 +66,16 @@ pub enum EngineError {
         /// The platform.
         platform: Platform,
     },
+    /// The image can't be saved for that platform.
+    #[error(
+        "no suitable export target found: image with reference {name} was found but does not provide the specified platform ({platform})"
+    )]
+    NothingToSave {
+        /// The image.
+        name: String,
+        /// The platform.
+        platform: Platform,
+    },
     /// A digest can't be given to another image.
     #[error("cannot import digest reference")]
     TagWithDigest,
@@ -185,9 +195,11 @@ impl EngineError {
             | Self::BadTarget { .. }
             | Self::Ambiguous { .. }
             | Self::User { .. } => Kind::Invalid,
-            Self::NoSuchImage { .. } | Self::NoPlatform { .. } | Self::NotMounted { .. } | Self::NotPinned { .. } => {
-                Kind::NotFound
-            }
+            Self::NoSuchImage { .. }
+            | Self::NoPlatform { .. }
+            | Self::NothingToSave { .. }
+            | Self::NotMounted { .. }
+            | Self::NotPinned { .. } => Kind::NotFound,
             Self::Stopped => Kind::Cancelled,
             // Nobody was asked: the name of the registry is none.
             Self::Login(RegistryError::BadRequest { .. }) => Kind::Invalid,

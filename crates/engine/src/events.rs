@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use layer_digest::ImageId;
 use layer_reference::Reference;
 use layer_store::Store;
+use layer_transfer::Done;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -135,8 +136,18 @@ impl Journal {
     }
 
     /// Notes that an image came from a registry, or went to one, under a name.
-    pub(crate) fn note_transfer(&self, action: Action, image: ImageId, reference: &Reference) {
+    fn note_transfer(&self, action: Action, image: ImageId, reference: &Reference) {
         self.add(action, reference.familiar(), &reference.repository().familiar(), self.labels(image));
+    }
+
+    /// Notes what a transfer has done.
+    pub(crate) fn note_done(&self, done: Done<'_>) {
+        match done {
+            Done::Pulled(outcome) => self.note_transfer(Action::Pull, outcome.image, &outcome.reference),
+            Done::Loaded(image) => self.note(Action::Load, image, &image.to_string()),
+            Done::Imported(image) => self.note(Action::Import, image, &image.to_string()),
+            _ => {}
+        }
     }
 
     /// Notes that images nobody uses were removed, and how many bytes that freed.

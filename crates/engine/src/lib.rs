@@ -1,8 +1,9 @@
-//! What an image daemon can do, as plain calls: pull, list, inspect, tag, remove, prune, mount.
+//! What an image daemon can do, as plain calls: pull, load, save, import, list, inspect, tag, remove, prune, mount.
 //!
 //! [`Engine`] ties the store, the transfers and the mounts together for a caller in the same process: the daemon, or any other Rust program.
 //! Its types are plain values. It knows no HTTP, no API versions and no wire format; words for users are only in errors and warnings.
 
+mod archives;
 mod bundle;
 mod collect;
 mod engine;
@@ -29,6 +30,9 @@ pub use labels::LabelCondition;
 pub use layer_registry::{
     Credentials, InsecureHost, Login, MirrorUrl, Options as RegistryOptions, ParseInsecureHostError, ParseMirrorError,
     ParseProxyError, Proxies, ProxyUrl, Secret, SetupError,
+};
+pub use layer_transfer::{
+    ChangeError, Changes, Import, ImportRequest, Load, LoadCause, LoadError, LoadEvent, LoadRequest, Save,
 };
 pub use layer_transfer::{
     Event, LayerPreview, Limits, Outcome, Patience, Phase, Preview, Pull, PullCause, PullError, PullRequest,

@@ -92,15 +92,21 @@ impl Store {
         self.blobs.open_dir(name).map_err(StoreError::io("open", format!("blobs/{name}")))
     }
 
-    /// Gives a proven file of `ingest/` its place among the blobs. A damaged file of that name makes way.
-    pub(crate) fn adopt_blob(&self, part: &str, proof: &Verified<BlobId>, file: &mut File) -> Result<(), StoreError> {
+    /// Gives the proven file `part` of the folder `from` its place among the blobs. A damaged file of that name makes way.
+    pub(crate) fn adopt_blob(
+        &self,
+        from: &Dir,
+        part: &str,
+        proof: &Verified<BlobId>,
+        file: &mut File,
+    ) -> Result<(), StoreError> {
         let digest = proof.id().0;
         let what = || blob_name(digest);
         file.flush().map_err(StoreError::io("write", what()))?;
         rustix::fs::fchmod(&*file, rustix::fs::Mode::from_raw_mode(READ_ONLY))
             .map_err(StoreError::io("set the mode of", what()))?;
         let dir = self.blob_dir(digest)?;
-        rustix::fs::renameat(&self.ingest, part, &dir, digest.hex()).map_err(StoreError::io("publish", what()))?;
+        rustix::fs::renameat(from, part, &dir, digest.hex()).map_err(StoreError::io("publish", what()))?;
         dir.sync().map_err(StoreError::io("sync", what()))
     }
 }

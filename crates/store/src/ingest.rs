@@ -9,7 +9,7 @@ use layer_digest::{BlobId, Digest, Verified};
 use crate::{Store, StoreError};
 
 /// From one such stretch to the next the kernel is asked to begin writing.
-const WRITEBACK_EVERY: u64 = 8 << 20;
+pub(crate) const WRITEBACK_EVERY: u64 = 8 << 20;
 
 /// The bytes of a blob that have come so far. Dropping it keeps them, for the next attempt to go on from.
 ///
@@ -133,7 +133,7 @@ impl Ingest {
 
     /// Gives the blob its place, after a sync that covered it.
     pub(crate) fn publish(mut self, proof: &Verified<BlobId>) -> Result<(), StoreError> {
-        self.store.adopt_blob(&part_name(self.id.0), proof, &mut self.file)
+        self.store.adopt_blob(&self.store.ingest, &part_name(self.id.0), proof, &mut self.file)
     }
 }
 

@@ -208,6 +208,24 @@ impl Store {
         self.bury(&dir, &id.0.hex()).map_err(StoreError::io("remove", layer_name(id)))
     }
 
+    /// Gives a folder of `staging/`, after a sync that covered it, its place among the layers. Says whether it is there now: if somebody else has
+    /// unpacked the same layer meanwhile, theirs is as good, and there is still something to be cleared where ours was.
+    pub(crate) fn publish_layer(&self, staged: &str, id: DiffId) -> Result<bool, StoreError> {
+        let what = || layer_name(id);
+        let folder = self.layer_dir(id)?;
+        let published = match self.staging.publish(staged, &folder, id.0.hex().as_str()) {
+            Ok(()) => true,
+            // What is there may be damaged: then ours takes its place, and that is left where ours was.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                self.replace_damaged(id, staged, &folder)?;
+                false
+            }
+            Err(error) => return Err(StoreError::io("publish", what())(error)),
+        };
+        folder.sync().map_err(StoreError::io("sync", what()))?;
+        Ok(published)
+    }
+
     pub(crate) fn layer_dir(&self, id: DiffId) -> Result<Dir, StoreError> {
         let name = id.0.algorithm().name();
         self.layers.open_dir(name).map_err(StoreError::io("open", format!("layers/{name}")))
@@ -284,29 +302,42 @@ impl StagedLayer {
             measured.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread that measures it broke")))
         });
         let allocated = synced.map_err(StoreError::io("write", what()))?;
-        let json = serde_json::to_vec(&Written { record, allocated })
-            .map_err(|error| StoreError::io("write", what())(std::io::Error::from(error)))?;
-        self.dir.write_atomic(RECORD, &json, 0o400).map_err(StoreError::io("write", what()))?;
-        if let Some(list) = self.list {
-            let sums = sums(&json, list);
-            self.dir.write_atomic(SUMS, sums.as_bytes(), 0o400).map_err(StoreError::io("write", what()))?;
-        }
+        self.write_record(id, record, allocated)?;
         if let Some((ingest, proof)) = blob {
             ingest.publish(proof)?;
         }
-        let folder = self.store.layer_dir(id)?;
-        match self.store.staging.publish(self.name.as_str(), &folder, id.0.hex().as_str()) {
-            Ok(()) => self.committed = true,
-            // Somebody else has unpacked the same layer meanwhile: theirs is as good, and ours is removed. Or what is there is damaged: then ours
-            // takes its place, and that is removed.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                self.store.replace_damaged(id, &self.name, &folder)?;
-            }
-            Err(error) => return Err(StoreError::io("publish", what())(error)),
-        }
-        folder.sync().map_err(StoreError::io("sync", what()))?;
+        self.committed = self.store.publish_layer(&self.name, id)?;
         self.store.facts.set_diff(record.blob, id);
         Ok(())
+    }
+
+    /// Writes what is known of the layer beside its files, which take `allocated` bytes on the disk.
+    fn write_record(&self, id: DiffId, record: &LayerRecord, allocated: u64) -> Result<(), StoreError> {
+        let write = || {
+            let json = serde_json::to_vec(&Written { record, allocated })?;
+            self.dir.write_atomic(RECORD, &json, 0o400)?;
+            match self.list {
+                Some(list) => self.dir.write_atomic(SUMS, sums(&json, list).as_bytes(), 0o400),
+                None => Ok(()),
+            }
+        };
+        write().map_err(StoreError::io("write", layer_name(id)))
+    }
+
+    /// Measures the layer, and writes what is known of it beside its files.
+    pub(crate) fn write_measured(&self, id: DiffId, record: &LayerRecord) -> Result<(), StoreError> {
+        let allocated = tree_allocated(&self.fs).map_err(StoreError::io("measure", layer_name(id)))?;
+        self.write_record(id, record, allocated)
+    }
+
+    pub(crate) fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// The name of its folder in `staging/`, which is the caller's to clear from here on.
+    pub(crate) fn into_name(mut self) -> String {
+        self.committed = true;
+        std::mem::take(&mut self.name)
     }
 }
 

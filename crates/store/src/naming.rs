@@ -80,6 +80,23 @@ impl Naming<'_> {
         Ok(old)
     }
 
+    /// Keeps an image without a name, as a dangling one. Everything that it consists of must be durable already. Nothing changes if a name leads to
+    /// it, or it is kept already.
+    ///
+    /// # Errors
+    ///
+    /// When the disk is full or fails; nothing has changed then.
+    pub fn keep(&self, target: &Descriptor) -> Result<(), StoreError> {
+        if self.store.images().iter().any(|image| image.target.digest == target.digest) {
+            return Ok(());
+        }
+        let mut target = target.clone();
+        target.annotations.clear();
+        target.platform = None;
+        let since = Timestamp::now();
+        self.store.change_catalog(|catalog| drop(catalog.dangling.insert(target.digest, Nameless { target, since })))
+    }
+
     /// Takes names away, all of them in one step. An image that loses its last name this way is not in the store any more; what it consists
     /// of stays until it is swept.
     ///

@@ -13,6 +13,7 @@ use layer_store::StoreError;
 use layer_unpack::UnpackError;
 
 use crate::pull::binary_size;
+use crate::stack::CheckError;
 
 /// What a caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,6 +113,15 @@ pub enum PullCause {
     /// A task of the daemon's own broke.
     #[error("an internal task failed")]
     Task(#[source] io::Error),
+}
+
+impl From<CheckError> for PullCause {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Stack(error) => Self::Stack(error),
+            CheckError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 /// Why a layer could not be brought in.
@@ -274,14 +284,14 @@ fn registry_kind(error: &RegistryError) -> Kind {
     }
 }
 
-fn store_kind(error: &StoreError) -> Kind {
+pub(crate) fn store_kind(error: &StoreError) -> Kind {
     match error {
         StoreError::InUse(_) => Kind::Conflict,
         _ => error.io_error().map_or(Kind::Internal, io_kind),
     }
 }
 
-fn io_kind(error: &io::Error) -> Kind {
+pub(crate) fn io_kind(error: &io::Error) -> Kind {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::NoSpace,
         _ => Kind::Internal,

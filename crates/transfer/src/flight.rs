@@ -7,7 +7,7 @@
 mod again;
 mod fetch;
 mod lead;
-mod pipeline;
+pub(crate) mod pipeline;
 mod places;
 mod progress;
 mod ranges;

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use layer_digest::BlobId;
+use bytes::Bytes;
+use futures_util::stream::Stream;
+use layer_digest::{BlobId, ImageId};
 use layer_registry::Client;
 use layer_store::Store;
 use tokio::runtime::Handle;
@@ -13,7 +15,10 @@ use tokio::sync::Semaphore;
 use crate::PullError;
 use crate::event::Outcome;
 use crate::flight::Flights;
+use crate::import::{self, Import, ImportRequest};
+use crate::load::{self, Load, LoadRequest};
 use crate::pull::{self, Preview, Pull, PullRequest};
+use crate::save::{self, Save, SavePlan};
 
 /// How much happens at once.
 #[derive(Clone, Copy, Debug)]
@@ -49,11 +54,23 @@ pub(crate) struct Inner {
     pub(crate) flights: Flights,
     /// The configs that are being fetched, each by one pull: whoever else wants one waits, and finds it in the store.
     configs: Mutex<HashMap<BlobId, Arc<Semaphore>>>,
-    /// Who wants to know of images that have been pulled.
+    /// Who wants to know what has been done.
     observer: OnceLock<Observer>,
 }
 
-struct Observer(Box<dyn Fn(&Outcome) + Send + Sync>);
+/// Something that a transfer has done to an image.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Done<'a> {
+    /// It was pulled, or found to be up to date.
+    Pulled(&'a Outcome),
+    /// It was read from an archive.
+    Loaded(ImageId),
+    /// It was made of a tar of files.
+    Imported(ImageId),
+}
+
+struct Observer(Box<dyn Fn(Done<'_>) + Send + Sync>);
 
 impl fmt::Debug for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,10 +79,10 @@ impl fmt::Debug for Observer {
 }
 
 impl Inner {
-    /// Tells the observer that an image has been pulled.
-    pub(crate) fn pulled(&self, outcome: &Outcome) {
+    /// Tells the observer what has been done.
+    pub(crate) fn done(&self, done: Done<'_>) {
         if let Some(Observer(observer)) = self.observer.get() {
-            observer(outcome);
+            observer(done);
         }
     }
 
@@ -89,10 +106,10 @@ impl Transfer {
         Self { inner: Arc::new(Inner { store, client, flights, configs: Mutex::default(), observer: OnceLock::new() }) }
     }
 
-    /// Has `observer` told of every image that is pulled from now on, whether or not its client still listens. There is one observer; it is
-    /// called by the pull and must not block for long.
+    /// Has `observer` told of all that is done to images from now on, whether or not whoever asked for it still listens. There is one observer; it
+    /// is called by the transfer and must not block for long.
     #[must_use]
-    pub fn observed(self, observer: impl Fn(&Outcome) + Send + Sync + 'static) -> Self {
+    pub fn observed(self, observer: impl Fn(Done<'_>) + Send + Sync + 'static) -> Self {
         // The first one stays.
         let _ = self.inner.observer.set(Observer(Box::new(observer)));
         self
@@ -111,6 +128,31 @@ impl Transfer {
     /// When the pull would fail before it fetched a layer, room on disk aside.
     pub async fn preview(&self, request: &PullRequest) -> Result<Preview, PullError> {
         pull::preview(&self.inner, request).await
+    }
+
+    /// Starts to load the images of an archive, in a task of its own. `body` is a tar, plain or packed by gzip, zstd, xz or bzip2. Dropping the
+    /// [`Load`] stops it, and nothing is kept.
+    pub fn load<E: Send + 'static>(
+        &self,
+        request: LoadRequest,
+        body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> Load {
+        load::start(Arc::clone(&self.inner), request, body)
+    }
+
+    /// Starts to import a root file system, in a task of its own. `body` is a tar, plain or packed by gzip, zstd, xz or bzip2. Dropping the
+    /// [`Import`] stops it, and nothing is kept.
+    pub fn import<E: Send + 'static>(
+        &self,
+        request: ImportRequest,
+        body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> Import {
+        import::start(Arc::clone(&self.inner), request, body)
+    }
+
+    /// Starts to write an archive, on a thread of its own. Dropping the [`Save`] stops it.
+    pub fn save(&self, plan: SavePlan) -> Save {
+        save::start(plan)
     }
 
     /// Stops all transfers and waits until they have let go of the store. What has come is kept.

@@ -7,7 +7,7 @@ use http::{Method, StatusCode, Uri};
 use layer_proto::ApiVersion;
 use layer_reference::Reference;
 
-use super::{App, elsewhere, image_form};
+use super::{App, archives, elsewhere, image_form};
 use crate::answer;
 use crate::failure::{Failure, page_not_found};
 use crate::params::Params;
@@ -30,7 +30,8 @@ pub(super) async fn named(
         (&Method::GET, "json") => inspect(&app, name, &params, version).await,
         (&Method::GET, "history") => history(&app, name, &params).await,
         (&Method::POST, "tag") => tag(&app, name, &params).await,
-        (&Method::GET, "get" | "attestations") | (&Method::POST, "push") => {
+        (&Method::GET, "get") => archives::saved(&app, &[name.to_owned()], &params).await,
+        (&Method::GET, "attestations") | (&Method::POST, "push") => {
             Err(elsewhere::not_supported_yet(&method, &format!("/images/{{name}}/{word}")))
         }
         _ => Ok(page_not_found()),

@@ -83,11 +83,6 @@ fn patience(params: &Params) -> Result<Patience, Failure> {
 /// The image, with a tag or a digest.
 fn reference(params: &Params) -> Result<Reference, Failure> {
     let Some(image) = params.text("fromImage") else {
-        if params.has("fromSrc") {
-            return Err(Failure::not_supported(
-                "importing an image from a tar is not supported by this version of layerd",
-            ));
-        }
         return Err(Failure::invalid("`fromImage` is missing: it names the image to pull"));
     };
     // Old clients put a colon even when there is no tag.
@@ -161,7 +156,6 @@ mod tests {
             ("fromImage=alpine&tag=bad%20tag%21", 400, "invalid tag format"),
             ("fromImage=scratch&tag=latest", 403, "'scratch' is a reserved name"),
             ("fromImage=alpine", 400, "pull `alpine`: without a tag it means all of them, which is not supported yet"),
-            ("fromSrc=-&repo=x", 501, "importing an image from a tar is not supported by this version of layerd"),
             ("", 400, "`fromImage` is missing: it names the image to pull"),
         ] {
             assert_eq!(named(query).await, Err((status, message.to_owned())), "{query}");

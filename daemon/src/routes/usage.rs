@@ -19,7 +19,7 @@ pub(super) async fn docker(
     Extension(version): Extension<ApiVersion>,
     params: Params,
 ) -> Result<Response, Failure> {
-    let types: Vec<&str> = if version < TYPES { Vec::new() } else { params.all("type").collect() };
+    let types: Vec<&str> = if version < TYPES { Vec::new() } else { params.all("type") };
     for kind in &types {
         if !["container", "image", "volume", "build-cache"].contains(kind) {
             return Err(Failure::invalid(format!("unknown object type: {kind}")));

@@ -106,7 +106,7 @@ async fn what_fails_before_the_first_line_has_a_status() {
         (400, "\"foobar\": unknown operating system or architecture: invalid argument".to_owned())
     );
     assert_eq!(refused(&format!("fromImage={repository}")).await.0, 400);
-    assert_eq!(refused("fromSrc=-&repo=x").await.0, 501);
+    assert_eq!(refused("fromSrc=-&repo=UPPER").await.0, 400);
     let (status, message) = refused("fromImage=127.0.0.1%3A1%2Fx&tag=1").await;
     assert_eq!(status, 502);
     assert_eq!(

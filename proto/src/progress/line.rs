@@ -14,7 +14,7 @@ use crate::tolerant::null_as_default;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProgressLine {
-    /// Text to print as it is, with its line ends. No pull sends it.
+    /// Text to print as it is, with its line ends. Loads send it, pulls don't.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream: Option<String>,
     /// What is going on.
@@ -100,6 +100,11 @@ impl ProgressLine {
     /// A message about the whole.
     pub fn message(text: impl Into<String>) -> Self {
         Self { status: Some(text.into()), ..Self::default() }
+    }
+
+    /// A text to print as it is.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { stream: Some(text.into()), ..Self::default() }
     }
 
     /// The first line of a pull. `path` is the repository without its registry (`library/alpine`), `id` the tag, or the full reference of a

@@ -35,6 +35,8 @@ pub enum LayerStatus {
     AlreadyExists,
     /// It is here now.
     PullComplete,
+    /// It is coming in with an archive.
+    Loading,
 }
 
 impl LayerStatus {
@@ -49,6 +51,7 @@ impl LayerStatus {
             "Extracting" => Self::Extracting,
             "Already exists" => Self::AlreadyExists,
             "Pull complete" => Self::PullComplete,
+            "Loading layer" => Self::Loading,
             _ => {
                 let rest = text.strip_prefix("Retrying in ")?;
                 let (seconds, rest) = rest.split_once(' ')?;
@@ -86,6 +89,7 @@ impl fmt::Display for LayerStatus {
             Self::Extracting => "Extracting",
             Self::AlreadyExists => "Already exists",
             Self::PullComplete => "Pull complete",
+            Self::Loading => "Loading layer",
         })
     }
 }
@@ -107,6 +111,7 @@ mod tests {
             LayerStatus::Extracting,
             LayerStatus::AlreadyExists,
             LayerStatus::PullComplete,
+            LayerStatus::Loading,
         ];
         for status in all {
             assert_eq!(LayerStatus::parse(&status.to_string()), Some(status));

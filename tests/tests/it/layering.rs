@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const ROWS: [&[&str]; 6] = [
     &["layer-digest", "layer-fs", "layer-compression", "layer-proto"],
     &["layer-reference", "layer-oci", "layer-unpack", "layer-mount"],
-    &["layer-registry", "layer-store"],
+    &["layer-registry", "layer-archive", "layer-store"],
     &["layer-transfer"],
     &["layer-engine"],
     &["layerd", "layer"],

@@ -9,6 +9,8 @@
 )]
 
 mod api;
+mod archive_faults;
+mod archives;
 mod bundle;
 mod client;
 mod concurrency;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
+use std::process::{Command, Stdio};
 
 use layer_testkit::image::ImageBuilder;
 use layer_testkit::layer::{Compression, Data, Entry, Layer, LayerBuilder};
@@ -17,6 +18,55 @@ fn memory(daemon: &Daemon, field: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
     value.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+}
+
+/// Asserts that the daemon never took more than it may, its program's own pages aside, and tells what it took.
+#[track_caller]
+fn assert_little(daemon: &Daemon, what: &str) {
+    let (peak, program) = (memory(daemon, "VmHWM"), memory(daemon, "RssFile"));
+    let told = format!("{what}: peak {} KiB, {} KiB of the program's file", peak >> 10, program >> 10);
+    println!("{told}");
+    assert!(peak.saturating_sub(program) < LIMIT, "{told}");
+}
+
+#[test]
+fn root_saves_loads_and_imports_of_large_layers_take_little_memory() {
+    let daemon = Daemon::start();
+    let root = daemon.path("root.tar");
+    let mut out = BufWriter::new(File::create(&root).unwrap());
+    let entry = Entry::data("large", Data::Noise { seed: 1, len: 120_000_000 });
+    LayerBuilder::to(&mut out).entry(entry).finish().unwrap();
+    out.flush().unwrap();
+    let (root, archive) = (root.to_str().unwrap().to_owned(), daemon.path("saved.tar"));
+    let archive = archive.to_str().unwrap();
+    daemon.layer(&["import", &root, "large:1"]).ok();
+    assert_little(&daemon, "import");
+    daemon.layer(&["save", "-o", archive, "large:1"]).ok();
+    assert!(fs::metadata(archive).unwrap().len() > 120_000_000);
+    assert_little(&daemon, "save");
+    daemon.layer(&["rmi", "large:1"]).ok();
+    daemon.layer(&["load", "--quiet", "-i", archive]).ok();
+    assert_little(&daemon, "load");
+}
+
+#[test]
+fn root_what_grows_a_thousandfold_takes_little_memory() {
+    let daemon = Daemon::start();
+    let archive = daemon.path("bomb.tar.gz");
+    let mut pack = Command::new("gzip");
+    let pack = pack.args(["-1", "-c"]).stdin(Stdio::piped()).stdout(File::create(&archive).unwrap());
+    let mut pack = pack.spawn().unwrap();
+    // What looks like a document, what looks like a layer, and what looks like nothing.
+    let entries = [("a.json", b'{'), ("b/layer.tar", 0), ("blobs/sha256/c", b'x')];
+    let entries = entries.map(|(name, byte)| Entry::data(name, Data::Fill { byte, len: 150_000_000 }));
+    let out = LayerBuilder::to(BufWriter::new(pack.stdin.take().unwrap())).entries(entries).finish().unwrap();
+    drop(out);
+    assert!(pack.wait().unwrap().success());
+    assert!(fs::metadata(&archive).unwrap().len() < 20_000_000);
+    let told = daemon.layer(&["load", "--quiet", "-i", archive.to_str().unwrap()]).fails(1);
+    assert!(told.contains("unrecognized image format"), "{told}");
+    assert_little(&daemon, "bomb");
+    assert_eq!(daemon.list("staging"), [""; 0]);
 }
 
 #[test]

@@ -109,3 +109,44 @@ fn root_a_damaged_document_is_replaced_by_one_that_is_right() {
     store.put_blob(id, bytes).unwrap();
     assert_eq!(store.read_blob(id, 100).unwrap(), bytes);
 }
+
+#[test]
+fn root_sealed_content_is_seen_when_it_is_published_and_gone_when_it_is_not() {
+    use layer_digest::{Algorithm, DiffId, Verifier};
+    use layer_store::LayerRecord;
+    let tmp = tempfile::tempdir().unwrap();
+    let store = open(tmp.path());
+    let seal = |content: &[u8]| {
+        let (mut wire, mut tar) = (Verifier::naming(Algorithm::Sha256), Verifier::<DiffId>::naming(Algorithm::Sha256));
+        wire.update(content).unwrap();
+        tar.update(content).unwrap();
+        let (mut blob, layer) = (store.stage_blob().unwrap(), store.stage_layer().unwrap());
+        blob.append(content).unwrap();
+        layer.root().write_atomic("file", content, 0o600).unwrap();
+        let (blob, diff) = (blob.seal(wire.finish().unwrap()), tar.finish().unwrap());
+        let record = LayerRecord {
+            diff_id: diff.id(),
+            blob: blob.id(),
+            tar_size: diff.size(),
+            size: diff.size(),
+            entries: 1,
+            implied_parents: Vec::new(),
+            foreign_links: Vec::new(),
+        };
+        (blob, layer.seal(diff, &record).unwrap())
+    };
+    let (blob, layer) = seal(b"wanted");
+    let unwanted = seal(b"unwanted");
+    let (id, diff) = (blob.id(), layer.id());
+    assert_eq!((store.blob_size(id).unwrap(), store.layer(diff).unwrap().is_none()), (None, true));
+    store.publish(vec![blob], vec![layer]).unwrap();
+    assert_eq!(store.read_blob(id, 100).unwrap(), b"wanted");
+    assert_eq!(fs::read(store.layer(diff).unwrap().unwrap().fs.join("file")).unwrap(), b"wanted");
+    assert_eq!(store.known_diff(id), Some(diff));
+    drop(unwanted);
+    // Of what was published before, a second one is as good as the first.
+    let (blob, layer) = seal(b"wanted");
+    store.publish(vec![blob], vec![layer]).unwrap();
+    assert_eq!(fs::read_dir(tmp.path().join("staging")).unwrap().count(), 0);
+    assert_eq!(store.layer_ids().unwrap(), [diff]);
+}

@@ -45,14 +45,14 @@ pub(super) struct Wire {
 }
 
 /// What the second thread has found out.
-pub(super) struct Tar {
-    pub(super) proof: Verified<DiffId>,
+pub(crate) struct Tar {
+    pub(crate) proof: Verified<DiffId>,
     /// What is to be published, if it was unpacked.
-    pub(super) layer: Option<(StagedLayer, Applied)>,
+    pub(crate) layer: Option<(StagedLayer, Applied)>,
 }
 
 /// The belt between the two threads.
-pub(super) fn belt() -> (WireEnd, TarEnd) {
+pub(crate) fn belt() -> (WireEnd, TarEnd) {
     let (to_tar, from_wire) = sync_channel(CHUNKS);
     let (used, reuse) = channel();
     let disk_failed = Arc::new(AtomicBool::new(false));
@@ -61,14 +61,14 @@ pub(super) fn belt() -> (WireEnd, TarEnd) {
 }
 
 /// The first thread's end of the belt.
-pub(super) struct WireEnd {
+pub(crate) struct WireEnd {
     to_tar: SyncSender<Vec<u8>>,
     reuse: Receiver<Vec<u8>>,
     disk_failed: Arc<AtomicBool>,
 }
 
 /// The second thread's end of the belt.
-pub(super) struct TarEnd {
+pub(crate) struct TarEnd {
     from_wire: Receiver<Vec<u8>>,
     used: Sender<Vec<u8>>,
     disk_failed: Arc<AtomicBool>,
@@ -85,13 +85,19 @@ pub(super) fn wire(
     belt: WireEnd,
 ) -> Result<(Wire, Option<LayerError>), LayerError> {
     let mut reader = WireReader::open(blob, source, progress)?;
-    let mut failure = None;
-    let mut decoder = Decoder::new(&mut reader);
+    let failure = inflate(&mut reader, belt)?;
+    let wire = reader.finish()?;
+    Ok((wire, failure))
+}
+
+/// Inflates what a reader gives, onto the belt. Gives why it could not all be inflated; an error is that of the other thread's disk.
+pub(crate) fn inflate(reader: &mut (impl BufRead + Unpin), belt: WireEnd) -> Result<Option<LayerError>, LayerError> {
+    let mut decoder = Decoder::new(reader);
     loop {
         let mut chunk = belt.reuse.try_recv().unwrap_or_default();
         chunk.resize(CHUNK, 0);
         match fill(&mut decoder, &mut chunk) {
-            Ok(0) => break,
+            Ok(0) => return Ok(None),
             Ok(len) => {
                 chunk.truncate(len);
                 // The second thread stops early when it fails. If the disk did, there is no use in going on.
@@ -99,23 +105,16 @@ pub(super) fn wire(
                     if belt.disk_failed.load(Ordering::Acquire) {
                         return Err(LayerError::Cancelled);
                     }
-                    break;
+                    return Ok(None);
                 }
             }
-            Err(error) => {
-                failure = Some(LayerError::Decompress(error));
-                break;
-            }
+            Err(error) => return Ok(Some(LayerError::Decompress(error))),
         }
     }
-    drop(decoder);
-    drop(belt);
-    let wire = reader.finish()?;
-    Ok((wire, failure))
 }
 
 /// Reads until the buffer is full or the stream ends.
-fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut len = 0;
     while len < buffer.len() {
         match reader.read(&mut buffer[len..]) {
@@ -251,9 +250,14 @@ impl BufRead for WireReader<'_> {
 
 /// The second thread: proves a tar, and unpacks it if there is a folder for it.
 pub(super) fn tar(diff: DiffId, stage: Option<StagedLayer>, belt: TarEnd) -> Result<Tar, LayerError> {
-    let mut reader = TarReader { verifier: Verifier::new(diff, None), belt, chunk: Vec::new(), at: 0 };
+    unpack(Verifier::new(diff, None), stage, belt)
+}
+
+/// The same for a tar that may be any, or a certain one: the verifier knows.
+pub(crate) fn unpack(verifier: Verifier<DiffId>, stage: Option<StagedLayer>, belt: TarEnd) -> Result<Tar, LayerError> {
+    let mut reader = TarReader { verifier, belt, chunk: Vec::new(), at: 0 };
     let layer = match stage {
-        Some(mut stage) => match unpack(&mut reader, &mut stage) {
+        Some(mut stage) => match unpack_listed(&mut reader, &mut stage) {
             Ok(applied) => Some((stage, applied)),
             Err(error) => {
                 if matches!(&error, LayerError::Unpack(error) if error.io().is_none()) {
@@ -281,7 +285,7 @@ pub(super) fn tar(diff: DiffId, stage: Option<StagedLayer>, belt: TarEnd) -> Res
 }
 
 /// Unpacks a tar, and lists what came of it.
-fn unpack(tar: &mut TarReader, stage: &mut StagedLayer) -> Result<Applied, LayerError> {
+fn unpack_listed(tar: &mut TarReader, stage: &mut StagedLayer) -> Result<Applied, LayerError> {
     let mut contents = Contents::default();
     let applied = apply_noting(tar, stage.root(), &mut contents).map_err(LayerError::Unpack)?;
     let root = stage.root().try_clone().map_err(|source| {

@@ -1,19 +1,16 @@
 //! The last step: the documents are kept, the layers are held against each other, and the name moves.
 
-use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
-use layer_digest::{DiffId, ImageId};
-use layer_mount::stack::{Gaps, close_gaps, reroute};
+use layer_digest::ImageId;
 use layer_reference::Reference;
-use layer_store::Store;
 
 use super::plan::Plan;
 use super::resolve::Resolved;
 use crate::PullCause;
 use crate::event::Outcome;
-use crate::stack::stack_layers;
-use crate::transfer::Inner;
+use crate::stack::check_stack;
+use crate::transfer::{Done, Inner};
 
 /// Gives the image its name. Everything it leads to is durable by then.
 pub(super) async fn finish(
@@ -35,23 +32,9 @@ pub(super) async fn finish(
         let image = ImageId(resolved.top.digest);
         store.touch(image);
         let outcome = Outcome { reference: name, image, platform: resolved.platform, updated: fetched || !unchanged };
-        shared.pulled(&outcome);
+        shared.done(Done::Pulled(&outcome));
         drop(plan.lease);
         Ok(outcome)
     });
     task.await.map_err(|error| PullCause::Task(error.into()))?
-}
-
-/// Sees to it that hard links to files of other layers lead somewhere, which only a whole stack can tell: builds what a mount would need,
-/// and throws it away. Images with such links are rare.
-fn check_stack(store: &Arc<Store>, diff_ids: &[DiffId]) -> Result<(), PullCause> {
-    let layers = stack_layers(store, diff_ids)?;
-    if layers.iter().all(|layer| layer.foreign_links.is_empty()) {
-        return Ok(());
-    }
-    let (stage, other) = (store.stage_layer()?, store.stage_layer()?);
-    let layers = reroute(layers, other.root(), &other.path())?;
-    let stack: Vec<_> = layers.iter().rev().map(|layer| (layer.path.clone(), Gaps::of(layer))).collect();
-    close_gaps(&stack, stage.root().as_fd())?;
-    Ok(())
 }

@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod archive;
 mod cancel;
 mod early;
 mod faults;
+mod import;
+mod load;
+mod load_hostile;
 mod mirrors;
 mod ranges;
 mod resolve;
+mod save;
 mod setup;
 mod sharing;

@@ -1,5 +1,7 @@
 //! The client: what all requests share, and how one request is made.
 
+mod push;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +17,8 @@ use crate::error::{RegistryError, SetupError};
 use crate::host::{Host, InsecureHost};
 use crate::retry::RetryPolicy;
 use crate::transport::{Answer, Patience, Request, Transport, drain};
+pub use push::{Chunks, PushClient};
+pub(crate) use push::{Message, Payload};
 
 /// How a [`Client`] behaves.
 #[derive(Clone, Debug)]

@@ -11,12 +11,15 @@ use reqwest::Url;
 use reqwest::redirect::Policy;
 
 mod tls;
+mod upload;
 
 use crate::client::Options;
 use crate::context::{Asked, Context, Peer, Role};
 use crate::error::{NetworkError, RegistryError, SetupError};
 use crate::host::InsecureHost;
 use crate::host::is_loopback;
+pub(crate) use upload::Outgoing;
+
 use crate::redirect::{MAX_HOPS, RedirectError, authority, same_origin, target};
 
 /// How long a connection is kept for the next request.

@@ -38,7 +38,7 @@ struct TokenAnswer {
 
 /// Gets a token as `challenge` says: by a refresh token, by name and password, or as a stranger.
 ///
-/// The scope is the reading of one repository, whatever the challenge asks for: a registry cannot make us fetch a stronger token.
+/// The scope is what the request needs, whatever the challenge asks for: a registry cannot make us fetch a stronger token.
 ///
 /// Spec: Docker registry token authentication; OAuth2 (RFC 6749, section 6) with a refresh token.
 pub(super) async fn fetch(applicant: &Applicant<'_>, challenge: &Challenge) -> Result<Issued, RegistryError> {
@@ -75,7 +75,9 @@ pub(super) async fn fetch(applicant: &Applicant<'_>, challenge: &Challenge) -> R
 fn with_query(mut url: Url, account: Option<&str>, scope: &str, service: Option<&str>) -> Url {
     let account = account.map(|account| ("account", account));
     let service = service.map(|service| ("service", service));
-    url.query_pairs_mut().extend_pairs(account).append_pair("scope", scope).extend_pairs(service);
+    // Rights to several repositories are spelled in a row in a form, and one by one in a query.
+    let scopes = scope.split(' ').map(|scope| ("scope", scope));
+    url.query_pairs_mut().extend_pairs(account).extend_pairs(scopes).extend_pairs(service);
     url
 }
 

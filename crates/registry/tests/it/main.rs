@@ -6,6 +6,7 @@ mod auth;
 mod blob;
 mod failure;
 mod manifest;
+mod push;
 mod redirect;
 mod server;
 mod tags;

@@ -87,6 +87,23 @@ impl Api {
         Ok(PullStream { body: answer.into_body(), lines: LineReader::new(), ended: false })
     }
 
+    /// Begins a push of one tag, or of all that the repository has here; `platform` is as it was typed.
+    pub(crate) async fn push(
+        &self,
+        repository: &str,
+        tag: Option<&str>,
+        platform: Option<&str>,
+    ) -> Result<PullStream, Error> {
+        let mut target = Target::image(repository, "/push");
+        for (name, value) in [("tag", tag), ("platform", platform)] {
+            if let Some(value) = value {
+                target.query(name, value);
+            }
+        }
+        let answer = self.connection.send(Method::POST, &target.text, None).await?;
+        Ok(PullStream { body: answer.into_body(), lines: LineReader::new(), ended: false })
+    }
+
     /// Mounts an image.
     pub(crate) async fn mount(&self, request: &MountRequest) -> Result<Mount, Error> {
         let json = serde_json::to_vec(request).map_err(|source| Error::Unreadable { source })?;
@@ -115,7 +132,7 @@ fn read<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Error> {
     serde_json::from_str(&String::from_utf8_lossy(bytes)).map_err(|source| Error::Unreadable { source })
 }
 
-/// The progress of a pull. Dropping it closes the connection, which is how the daemon learns that nobody waits any more.
+/// The progress of a pull or a push. Dropping it closes the connection, which is how the daemon learns that nobody waits any more.
 #[derive(Debug)]
 pub(crate) struct PullStream {
     body: Incoming,

@@ -1,5 +1,7 @@
 //! From the events of a pull to the lines that docker's clients read.
 
+pub(crate) mod push;
+
 use bytes::Bytes;
 use layer_engine::{Event, Phase};
 use layer_proto::{LayerStatus, ProgressLine, Pulled};
@@ -39,21 +41,22 @@ fn layer(id: String, phase: &Phase) -> ProgressLine {
         Phase::Queued => ProgressLine::layer(id, LayerStatus::PullingFsLayer),
         Phase::Waiting => ProgressLine::layer(id, LayerStatus::Waiting),
         Phase::Fetching { done, total } => ProgressLine::layer_progress(id, LayerStatus::Downloading, *done, *total),
-        Phase::Retrying { seconds, reason } => {
-            // "0 seconds" would look like an error of ours.
-            let line = ProgressLine::layer(id, LayerStatus::Retrying { seconds: (*seconds).max(1) });
-            let reason: String = reason.chars().take(MAX_REASON).collect();
-            match line.status {
-                Some(status) if !reason.is_empty() => {
-                    ProgressLine { status: Some(format!("{status} ({reason})")), ..line }
-                }
-                _ => line,
-            }
-        }
+        Phase::Retrying { seconds, reason } => retrying(id, *seconds, reason),
         Phase::Fetched => ProgressLine::layer(id, LayerStatus::DownloadComplete),
         Phase::Unpacking { done, total } => ProgressLine::layer_progress(id, LayerStatus::Extracting, *done, *total),
         Phase::Exists => ProgressLine::layer(id, LayerStatus::AlreadyExists),
         Phase::Complete => ProgressLine::layer(id, LayerStatus::PullComplete),
+    }
+}
+
+/// The line of a layer that is to be tried again.
+fn retrying(id: String, seconds: u64, reason: &str) -> ProgressLine {
+    // "0 seconds" would look like an error of ours.
+    let line = ProgressLine::layer(id, LayerStatus::Retrying { seconds: seconds.max(1) });
+    let reason: String = reason.chars().take(MAX_REASON).collect();
+    match line.status {
+        Some(status) if !reason.is_empty() => ProgressLine { status: Some(format!("{status} ({reason})")), ..line },
+        _ => line,
     }
 }
 

@@ -14,6 +14,7 @@ mod named;
 mod ping;
 mod preview;
 mod pull;
+mod push;
 mod version;
 
 use std::sync::Arc;
@@ -29,6 +30,8 @@ use tower::util::MapRequest;
 
 use crate::envelope;
 use crate::failure::page_not_found;
+
+pub(crate) use image_form::entry as descriptor;
 
 /// The largest body of a request that is read into memory. None that is answered so far has more than a line.
 const MAX_BODY: usize = 1 << 20;

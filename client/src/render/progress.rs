@@ -1,4 +1,4 @@
-//! The progress of pulls: bars on a terminal, one line a finished step elsewhere.
+//! The progress of pulls and pushes: bars on a terminal, one line a finished step elsewhere.
 //!
 //! All of it is talk and goes to standard error. On a terminal what is finished scrolls away above, and below it stands one bar for each
 //! layer that isn't; so an image of a hundred layers shows those that move.
@@ -117,12 +117,12 @@ impl Layers {
         };
         match &self.screen.form {
             Form::Quiet => {}
-            Form::Lines => self.line(&id, status),
-            Form::Bars(_) => self.bar(&id, status, line.progress_detail.as_ref()),
+            Form::Lines => self.line(&id, status, &words),
+            Form::Bars(_) => self.bar(&id, status, &words, line.progress_detail.as_ref()),
         }
     }
 
-    fn line(&mut self, id: &str, status: LayerStatus) {
+    fn line(&mut self, id: &str, status: LayerStatus, words: &str) {
         let told = match status {
             LayerStatus::Retrying { .. } => self.retrying.insert(id.to_owned()),
             LayerStatus::DownloadComplete => true,
@@ -132,18 +132,19 @@ impl Layers {
             self.retrying.remove(id);
         }
         if told {
-            self.screen.say(&format!("{}{id}: {status}", self.label));
+            let words = if status == LayerStatus::Mounted { words } else { &status.to_string() };
+            self.screen.say(&format!("{}{id}: {words}", self.label));
         }
     }
 
-    fn bar(&mut self, id: &str, status: LayerStatus, detail: Option<&ProgressDetail>) {
+    fn bar(&mut self, id: &str, status: LayerStatus, words: &str, detail: Option<&ProgressDetail>) {
         let Form::Bars(bars) = &self.screen.form else { return };
         if status.is_final() {
             if let Some(layer) = self.bars.remove(id) {
                 layer.bar.finish_and_clear();
                 bars.remove(&layer.bar);
             }
-            self.screen.say(&format!("{}{id}: {status}", self.label));
+            self.screen.say(&format!("{}{id}: {words}", self.label));
             return;
         }
         let label = &self.label;
@@ -178,7 +179,7 @@ impl LayerBar {
             // What was there before we looked says nothing about the speed.
             self.bar.reset_eta();
             self.bar.set_message(status.to_string());
-            self.bar.set_style(bytes(status == LayerStatus::Downloading));
+            self.bar.set_style(bytes(status.is_on_the_wire()));
             self.bar.tick();
         }
     }
@@ -328,6 +329,30 @@ mod tests {
             "b05093807bb0: Verifying Checksum",
             "b05093807bb0: Extracting [>                                       ] 32.77kB/3.49MB",
             "b05093807bb0: Pull complete",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_layer_that_is_pushed_ends_as_the_line_that_says_how() {
+        let text = drawn(
+            "",
+            &[
+                ProgressLine::pushing("lab.test/app"),
+                ProgressLine::layer("aa", LayerStatus::Waiting),
+                ProgressLine::layer_progress("aa", LayerStatus::Pushing, 1_048_576, 3_490_290),
+                ProgressLine::layer("aa", LayerStatus::Pushed),
+                ProgressLine::layer("bb", LayerStatus::LayerAlreadyExists),
+                ProgressLine::mounted("cc", "lab/base"),
+            ],
+        );
+        for part in [
+            "The push refers to repository [lab.test/app]",
+            "aa: Pushing [============>                           ] 1.049MB/3.49MB 0B/s",
+            "aa: Pushed",
+            "bb: Layer already exists",
+            "cc: Mounted from lab/base",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }

@@ -1,4 +1,4 @@
-//! What an image daemon can do, as plain calls: pull, list, inspect, tag, remove, mount.
+//! What an image daemon can do, as plain calls: pull, push, list, inspect, tag, remove, mount.
 //!
 //! [`Engine`] ties the store, the transfers and the mounts together for a caller in the same process: the daemon, or any other Rust program.
 //! Its types are plain values. It knows no HTTP, no API versions and no wire format; words for users are only in errors and warnings.
@@ -17,5 +17,6 @@ pub use layer_registry::{Credentials, InsecureHost, Options as RegistryOptions, 
 pub use layer_transfer::{
     Event, LayerPreview, Limits, Outcome, Phase, Preview, Pull, PullCause, PullError, PullRequest,
 };
+pub use layer_transfer::{Push, PushCause, PushError, PushEvent, PushPhase, PushRequest};
 pub use mounts::{MountInfo, MountRequest};
 pub use names::Removed;

@@ -20,6 +20,8 @@ pub(crate) struct Facts {
     diffs: sled::Tree,
     /// From image to the second it was last used.
     used: sled::Tree,
+    /// Which repositories are known to have a blob: see [`crate::Store::learn_sources`].
+    sources: sled::Tree,
 }
 
 impl Facts {
@@ -52,7 +54,8 @@ impl Facts {
                 .mode(sled::Mode::LowSpace)
                 .flush_every_ms(Some(2000))
                 .open()?;
-            Ok(Self { diffs: db.open_tree("diffs")?, used: db.open_tree("used")?, _db: db })
+            let (diffs, used) = (db.open_tree("diffs")?, db.open_tree("used")?);
+            Ok(Self { diffs, used, sources: db.open_tree("sources")?, _db: db })
         };
         // On some damage sled panics in place of returning an error, and that must not keep the daemon from starting.
         match catch_unwind(AssertUnwindSafe(open)) {
@@ -73,6 +76,23 @@ impl Facts {
 
     pub(crate) fn forget_blob(&self, blob: BlobId) {
         report(self.diffs.remove(blob.to_string()));
+        for key in self.sources.scan_prefix(format!("{blob} ")).keys().filter_map(report) {
+            report(self.sources.remove(key));
+        }
+    }
+
+    pub(crate) fn set_source(&self, blob: BlobId, registry: &str, path: &str) {
+        report(self.sources.insert(format!("{blob} {registry} {path}"), &[]));
+    }
+
+    pub(crate) fn sources(&self, blob: BlobId, registry: &str) -> Vec<String> {
+        let prefix = format!("{blob} {registry} ");
+        let keys = self.sources.scan_prefix(&prefix).keys().filter_map(report);
+        keys.filter_map(|key| Some(std::str::from_utf8(&key).ok()?.strip_prefix(&prefix)?.to_owned())).collect()
+    }
+
+    pub(crate) fn forget_source(&self, blob: BlobId, registry: &str, path: &str) {
+        report(self.sources.remove(format!("{blob} {registry} {path}")));
     }
 
     pub(crate) fn set_used(&self, image: Digest, second: i64) {

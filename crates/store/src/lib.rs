@@ -27,6 +27,7 @@ mod ingest;
 mod layers;
 mod lease;
 mod record;
+mod sources;
 mod store;
 mod sweep;
 mod sync;

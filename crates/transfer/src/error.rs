@@ -234,7 +234,7 @@ impl LayerError {
     }
 }
 
-fn registry_kind(error: &RegistryError) -> Kind {
+pub(crate) fn registry_kind(error: &RegistryError) -> Kind {
     use layer_registry::Kind as Registry;
     match error.kind() {
         Registry::NotFound => Kind::NotFound,
@@ -247,7 +247,7 @@ fn registry_kind(error: &RegistryError) -> Kind {
     }
 }
 
-fn store_kind(error: &StoreError) -> Kind {
+pub(crate) fn store_kind(error: &StoreError) -> Kind {
     error.io_error().map_or(Kind::Internal, io_kind)
 }
 

@@ -5,6 +5,9 @@
 //! brings one blob in, once, for all pulls that want it: `flight/fetch.rs` gets the bytes over the network, `flight/pipeline.rs` proves,
 //! inflates and unpacks them on two threads while they come.
 //!
+//! [`push`](Transfer::push) goes the other way: it looks what of an image is here (`push/content.rs`), sends the blobs that the registry lacks
+//! (`push/blobs.rs`), and then the documents, the one with the tag last.
+//!
 //! This is the one crate that knows where bytes come from and where they go, and the one place where network tasks and blocking threads meet.
 //! It draws no progress and knows no HTTP server: what happens is told in [`Event`]s, which never hold a transfer up.
 
@@ -12,11 +15,13 @@ mod error;
 mod event;
 mod flight;
 mod pull;
+mod push;
 mod stack;
 mod transfer;
 
 pub use error::{Kind, LayerError, PullCause, PullError};
 pub use event::{Event, Outcome, Phase};
 pub use pull::{LayerPreview, Preview, Pull, PullRequest};
+pub use push::{Push, PushCause, PushError, PushEvent, PushPhase, PushRequest};
 pub use stack::stack_layers;
 pub use transfer::{Limits, Transfer};

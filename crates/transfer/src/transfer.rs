@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use crate::PullError;
 use crate::flight::Flights;
 use crate::pull::{self, Preview, Pull, PullRequest};
+use crate::push::{self, Gates, Push, PushRequest};
 
 /// How much happens at once.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<Store>,
     pub(crate) client: Client,
     pub(crate) flights: Flights,
+    pub(crate) gates: Gates,
     /// The configs that are being fetched, each by one pull: whoever else wants one waits, and finds it in the store.
     configs: Mutex<HashMap<BlobId, Arc<Semaphore>>>,
 }
@@ -61,13 +63,18 @@ impl Transfer {
     /// Outside a tokio runtime.
     pub fn new(store: Arc<Store>, client: Client, limits: Limits) -> Self {
         let flights = Flights::new(Arc::clone(&store), Handle::current(), limits);
-        Self { inner: Arc::new(Inner { store, client, flights, configs: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { store, client, flights, gates: Gates::default(), configs: Mutex::default() }) }
     }
 
     /// Starts to pull an image, in a task of its own. Dropping the [`Pull`] leaves it: layers that nobody else waits for are stopped, and what
     /// has come of them is kept.
     pub fn pull(&self, request: PullRequest) -> Pull {
         pull::start(Arc::clone(&self.inner), request)
+    }
+
+    /// Starts to push images, in a task of its own. Dropping the [`Push`] stops it; what the registry has of it by then, it keeps.
+    pub fn push(&self, request: PushRequest) -> Push {
+        push::start(Arc::clone(&self.inner), request)
     }
 
     /// Looks what a pull would do, without doing it: the registry is asked, and nothing is written.

@@ -1,4 +1,4 @@
-//! The words of a pull. Programs match on them, so they are docker's to the letter.
+//! The words of pulls and pushes. Programs match on them, so they are docker's to the letter.
 
 use std::fmt;
 
@@ -10,6 +10,9 @@ pub const DIGEST: &str = "Digest: ";
 pub const DOWNLOADED: &str = "Status: Downloaded newer image for ";
 /// In front of the familiar name, on the last line of a pull that changed nothing.
 pub const UP_TO_DATE: &str = "Status: Image is up to date for ";
+
+/// In front of the repository in brackets, on the first line of a push.
+pub const PUSHING_TO: &str = "The push refers to repository ";
 
 /// What a layer is going through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,16 @@ pub enum LayerStatus {
     AlreadyExists,
     /// It is here now.
     PullComplete,
+    /// Its bytes are going out.
+    Pushing,
+    /// It is at the registry now.
+    Pushed,
+    /// It was at the registry before.
+    LayerAlreadyExists,
+    /// The registry has taken it over from another repository, which the line names.
+    Mounted,
+    /// It can't be pushed.
+    Unavailable,
 }
 
 impl LayerStatus {
@@ -49,6 +62,12 @@ impl LayerStatus {
             "Extracting" => Self::Extracting,
             "Already exists" => Self::AlreadyExists,
             "Pull complete" => Self::PullComplete,
+            "Pushing" => Self::Pushing,
+            "Pushed" => Self::Pushed,
+            "Layer already exists" => Self::LayerAlreadyExists,
+            "Unavailable" => Self::Unavailable,
+            "Mounted" => Self::Mounted,
+            _ if text.starts_with("Mounted from ") => Self::Mounted,
             _ => {
                 let rest = text.strip_prefix("Retrying in ")?;
                 let (seconds, rest) = rest.split_once(' ')?;
@@ -64,7 +83,20 @@ impl LayerStatus {
 
     /// Whether nothing more comes for this layer.
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::AlreadyExists | Self::PullComplete)
+        matches!(
+            self,
+            Self::AlreadyExists
+                | Self::PullComplete
+                | Self::Pushed
+                | Self::LayerAlreadyExists
+                | Self::Mounted
+                | Self::Unavailable
+        )
+    }
+
+    /// Whether bytes are on the wire.
+    pub const fn is_on_the_wire(self) -> bool {
+        matches!(self, Self::Downloading | Self::Pushing)
     }
 
     /// Whether docker tells its clients to draw no numbers beside these words.
@@ -86,6 +118,11 @@ impl fmt::Display for LayerStatus {
             Self::Extracting => "Extracting",
             Self::AlreadyExists => "Already exists",
             Self::PullComplete => "Pull complete",
+            Self::Pushing => "Pushing",
+            Self::Pushed => "Pushed",
+            Self::LayerAlreadyExists => "Layer already exists",
+            Self::Mounted => "Mounted",
+            Self::Unavailable => "Unavailable",
         })
     }
 }
@@ -107,10 +144,16 @@ mod tests {
             LayerStatus::Extracting,
             LayerStatus::AlreadyExists,
             LayerStatus::PullComplete,
+            LayerStatus::Pushing,
+            LayerStatus::Pushed,
+            LayerStatus::LayerAlreadyExists,
+            LayerStatus::Mounted,
+            LayerStatus::Unavailable,
         ];
         for status in all {
             assert_eq!(LayerStatus::parse(&status.to_string()), Some(status));
         }
+        assert_eq!(LayerStatus::parse("Mounted from lib/base"), Some(LayerStatus::Mounted));
     }
 
     #[test]

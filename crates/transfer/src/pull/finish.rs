@@ -3,7 +3,7 @@
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
-use layer_digest::{DiffId, ImageId};
+use layer_digest::{BlobId, DiffId, ImageId};
 use layer_mount::stack::{Gaps, close_gaps, reroute};
 use layer_reference::Reference;
 use layer_store::Store;
@@ -19,11 +19,12 @@ use crate::transfer::Inner;
 pub(super) async fn finish(
     inner: &Arc<Inner>,
     reference: &Reference,
+    registry: &str,
     resolved: Resolved,
     plan: Plan,
     fetched: bool,
 ) -> Result<Outcome, PullCause> {
-    let (shared, name) = (Arc::clone(inner), reference.clone());
+    let (shared, name, registry) = (Arc::clone(inner), reference.clone(), registry.to_owned());
     let task = tokio::task::spawn_blocking(move || -> Result<Outcome, PullCause> {
         let store = &shared.store;
         check_stack(store, &resolved.config.diff_ids)?;
@@ -34,6 +35,10 @@ pub(super) async fn finish(
         if !unchanged {
             store.set_name(&name, &resolved.top)?;
         }
+        // Its manifest leads to them, so the repository has them, wherever they came from.
+        let parts = plan.layers.iter().map(|layer| layer.blob());
+        let parts = parts.chain([BlobId(resolved.manifest.config.digest)]);
+        store.learn_sources(&registry, name.repository().path(), parts);
         let image = ImageId(resolved.top.digest);
         store.touch(image);
         drop(plan.lease);

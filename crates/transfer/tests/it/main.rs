@@ -5,6 +5,8 @@
 mod cancel;
 mod early;
 mod faults;
+mod push;
+mod push_faults;
 mod resolve;
 mod setup;
 mod sharing;

@@ -18,6 +18,8 @@ use crate::watched::Watched;
 /// What happens to a body of more bytes than `after`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyFault {
+    /// It passes.
+    None,
     /// So many bytes are handed on, then both connections are closed.
     Cut {
         /// The bytes.
@@ -40,6 +42,7 @@ pub enum BodyFault {
 impl BodyFault {
     fn after(self) -> u64 {
         match self {
+            Self::None => 0,
             Self::Cut { after } | Self::Swallow { after } | Self::Refuse { after, .. } => after,
         }
     }
@@ -115,6 +118,11 @@ impl Front {
     /// Lets a fault strike the next body that is long enough, after those that were set before.
     pub fn fault(&self, fault: BodyFault) {
         lock(&self.shared.faults).push_back(fault);
+    }
+
+    /// Lets so many bodies pass before the faults that are set after this.
+    pub fn skip(&self, count: usize) {
+        lock(&self.shared.faults).extend(std::iter::repeat_n(BodyFault::None, count));
     }
 
     /// What was handed on so far.
@@ -223,6 +231,7 @@ impl Shared {
                 let mut faults = lock(&self.faults);
                 if faults.front().is_some_and(|fault| fault.after() < head.length) { faults.pop_front() } else { None }
             };
+            let fault = fault.filter(|fault| *fault != BodyFault::None);
             let passed = Passed { body: 0, ..head.passed.clone() };
             let number = self.seen.update(|seen| {
                 seen.requests.push(passed);
@@ -279,6 +288,10 @@ struct Head {
 impl Head {
     /// The next head; `None` when the client has ended.
     fn read(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Self>> {
+        // TLS is not for this front; whoever begins with it is told so by the end of the connection.
+        if reader.fill_buf()?.first().is_none_or(|first| !first.is_ascii_uppercase()) {
+            return Ok(None);
+        }
         let mut bytes = Vec::new();
         loop {
             let start = bytes.len();

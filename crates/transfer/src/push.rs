@@ -142,7 +142,7 @@ impl One<'_> {
         self.documents(reference, &chosen).await?;
         let Some(top) = chosen.documents.last() else { return Ok(()) };
         if top.descriptor.digest != index.digest && self.platform.is_none() {
-            let manifest = top.descriptor.clone();
+            let (index, manifest) = (Box::new(index), Box::new(top.descriptor.clone()));
             self.events.tell(PushEvent::ManifestInsteadOfIndex { index, manifest });
         }
         tracing::info!(name = %reference, digest = %top.descriptor.digest, "pushed");

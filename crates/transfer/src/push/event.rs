@@ -26,9 +26,9 @@ pub enum PushEvent {
     /// Not all of an index is here, nor at the registry: one of its manifests was pushed in its place.
     ManifestInsteadOfIndex {
         /// The image.
-        index: Descriptor,
+        index: Box<Descriptor>,
         /// What has the tag at the registry.
-        manifest: Descriptor,
+        manifest: Box<Descriptor>,
     },
     /// Not enough of an image is here to push it. The failure follows.
     ContentMissing(Descriptor),

@@ -5,6 +5,7 @@ mod daemon;
 mod images;
 mod mounts;
 mod pull;
+mod push;
 mod terminal;
 mod unreachable;
 

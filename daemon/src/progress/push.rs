@@ -121,7 +121,8 @@ mod tests {
         let index = Descriptor::new("application/vnd.oci.image.index.v1+json", Digest::sha256(b"i"), 2344);
         let mut manifest = Descriptor::new("application/vnd.oci.image.manifest.v1+json", Digest::sha256(b"m"), 610);
         manifest.platform = Some("linux/amd64".parse().unwrap());
-        let told = text(&PushEvent::ManifestInsteadOfIndex { index: Box::new(index.clone()), manifest: Box::new(manifest) });
+        let told =
+            text(&PushEvent::ManifestInsteadOfIndex { index: Box::new(index.clone()), manifest: Box::new(manifest) });
         let value: serde_json::Value = serde_json::from_str(told.trim()).unwrap();
         assert_eq!(value["aux"]["manifestPushedInsteadOfIndex"], true);
         assert_eq!(value["aux"]["originalIndex"]["size"], 2344);

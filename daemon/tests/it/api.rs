@@ -90,7 +90,6 @@ async fn what_is_not_supported_is_said_and_what_looks_for_containers_goes_on() {
         ("GET", "/events"),
         ("GET", "/system/df"),
         ("POST", "/images/load"),
-        ("POST", "/images/lab.test/a/b/push"),
         ("GET", "/images/get?names=x"),
         ("GET", "/distribution/lab.test/a:1/json"),
     ] {

@@ -11,6 +11,7 @@ mod life;
 mod mounts;
 mod notify;
 mod pull;
+mod push;
 mod units;
 
 /// Every file here is listed above; one that isn't would never run.

@@ -15,6 +15,7 @@ mod docker_cli;
 mod layering;
 mod lifecycle;
 mod memory;
+mod push;
 mod service;
 mod skopeo;
 mod trees;

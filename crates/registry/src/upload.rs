@@ -77,10 +77,15 @@ impl PushClient {
         let mut opened = None;
         if let Some(other) = blob.elsewhere {
             let client = self.reading(other);
-            match with_retries(&self.retry, || client.mount(&blob.digest, other, &context)).await? {
-                Mount::Mounted => return Ok(PushedBlob::Mounted(other.to_owned())),
-                Mount::Opened(session) => opened = Some(session),
-                Mount::No => {}
+            match with_retries(&self.retry, || client.mount(&blob.digest, other, &context)).await {
+                Ok(Mount::Mounted) => return Ok(PushedBlob::Mounted(other.to_owned())),
+                Ok(Mount::Opened(session)) => opened = Some(session),
+                Ok(Mount::No) => {}
+                // Not to be allowed to read the other repository is no reason not to push: some token servers then give no token at all.
+                Err(error) if error.retry() == Retry::Never => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, other, "can't mount a blob");
+                }
+                Err(error) => return Err(error.into()),
             }
         }
         Upload::new(self, blob, &context, opened).run().await?;
@@ -126,7 +131,6 @@ impl PushClient {
             }
             StatusCode::ACCEPTED => self.opened(answer).await.map(Mount::Opened),
             _ => match self.refuse(answer).await {
-                // Not to be allowed to read the other repository is no reason not to push.
                 refusal if refusal.retry() == Retry::Never => Ok(Mount::No),
                 trouble => Err(trouble),
             },

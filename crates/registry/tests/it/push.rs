@@ -8,6 +8,7 @@ use axum::http::Method;
 use axum::response::Response;
 use bytes::Bytes;
 use layer_digest::Digest;
+use layer_reference::Repository;
 use layer_registry::{
     BlobSource, BlobToPush, Chunks, Client, Kind, ManifestAt, ManifestToPush, Options, PushClient, PushedBlob,
     UploadError, UploadProgress,
@@ -493,6 +494,90 @@ async fn a_source_that_fails_is_not_the_registry_s_fault() {
     let error = blob.push(&fake.client()).await.unwrap_err();
     assert!(matches!(&error, UploadError::Source(source) if source.to_string() == "bad sector"), "{error:?}");
     assert_eq!(blob.reads().len(), 1);
+}
+
+/// A registry that opens uploads and takes nothing that is sent to them: it answers 413 before it has read it, or never. Tells how many it was sent.
+async fn deaf(refuses: bool) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let puts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&puts);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let counted = Arc::clone(&counted);
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    match stream.read_u8().await {
+                        // TLS, or the end.
+                        Ok(byte) if !head.is_empty() || byte.is_ascii_uppercase() => head.push(byte),
+                        _ => return,
+                    }
+                }
+                let answer = match &head[..4] {
+                    b"POST" => "202 Accepted\r\nLocation: /upload",
+                    b"PUT " => {
+                        counted.fetch_add(1, Ordering::SeqCst);
+                        if !refuses {
+                            return std::future::pending().await;
+                        }
+                        "413 Payload Too Large"
+                    }
+                    _ => "404 Not Found",
+                };
+                let answer = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                // What is still on its way is let in, or the answer would be lost with the connection.
+                stream.shutdown().await.unwrap();
+                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            });
+        }
+    });
+    (address, puts)
+}
+
+#[tokio::test]
+async fn a_registry_that_stops_reading_counts_as_broken() {
+    let (address, puts) = deaf(false).await;
+    let mut options = options();
+    options.retry.tries = 2;
+    let repository = Repository::parse(&format!("{address}/lib/app")).unwrap();
+    let client = Client::new(options).unwrap().pushing(&repository, None);
+    // More than all the buffers on the way hold.
+    let blob = Memory { bytes: vec![7; 24 << 20], ..Memory::default() };
+    let error = blob.push(&client).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("at byte 0 of {}, after 2 tries", 24 << 20));
+    assert_eq!((error.registry().unwrap().kind(), puts.load(Ordering::SeqCst)), (Kind::Timeout, 2));
+}
+
+#[tokio::test]
+async fn a_refusal_is_heard_while_the_body_is_still_on_its_way() {
+    let (address, puts) = deaf(true).await;
+    let repository = Repository::parse(&format!("{address}/lib/app")).unwrap();
+    let client = Client::new(options()).unwrap().pushing(&repository, None);
+    let blob = Memory { bytes: vec![7; 24 << 20], ..Memory::default() };
+    let error = blob.push(&client).await.unwrap_err();
+    let refusal = error.registry().and_then(|error| error.refusal()).unwrap();
+    assert_eq!((refusal.status.as_u16(), puts.load(Ordering::SeqCst)), (413, 1));
+}
+
+#[tokio::test]
+async fn a_token_server_that_gives_no_right_to_the_other_repository_does_not_stop_the_push() {
+    let fake = Fake::start(|seen, _, _| {
+        if seen.path == "/token" {
+            let for_both = seen.query.contains("lib%2Fbase");
+            return Some(if for_both { refusal(403, "DENIED", "no") } else { answer(200, &[], r#"{"token":"t"}"#) });
+        }
+        (seen.path != "/v2/" && seen.authorization().is_none()).then(|| {
+            let challenge = format!("Bearer realm=\"http://{}/token\",service=\"s\"", seen.header("host").unwrap());
+            answer(401, &[("www-authenticate", &challenge)], "")
+        })
+    })
+    .await;
+    let blob = Memory::new(SIZE);
+    assert_eq!(blob.push_from(&fake.client(), Some("lib/base")).await.unwrap(), PushedBlob::Uploaded);
+    assert!(fake.has(&blob));
 }
 
 fn manifest(at: ManifestAt) -> ManifestToPush {

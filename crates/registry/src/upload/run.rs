@@ -148,10 +148,10 @@ impl<'a> Upload<'a> {
         while session.at < size {
             let next = length.min(size - session.at);
             if let Err(Refused { status, trouble }) = self.send_chunk(&mut session, next).await {
-                // Bodies of this kind are not for this registry, at least.
+                // A new upload can't be out of step yet: bodies of this kind are not for this registry, at least.
                 let is_first = in_chunks && !wants_chunks && session.at == 0;
                 let no_chunks =
-                    status.is_some_and(|status| matches!(status.as_u16(), 400 | 405 | 411 | 413 | 415 | 501));
+                    status.is_some_and(|status| matches!(status.as_u16(), 400 | 405 | 411 | 413 | 415 | 416 | 501));
                 return Err(if is_first && no_chunks { Trouble::NoChunks } else { trouble });
             }
             self.furthest = self.furthest.max(session.at);

@@ -7,6 +7,8 @@ mod blob;
 mod failure;
 mod manifest;
 mod push;
+mod push_troubles;
 mod redirect;
 mod server;
 mod tags;
+mod uploads;

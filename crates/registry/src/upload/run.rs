@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use super::session::{Session, held};
 use super::{BlobToPush, Part, UploadError};
 use crate::client::{Message, Payload, PushClient};
-use crate::context::Context;
+use crate::context::{Context, Role};
 use crate::error::RegistryError;
 use crate::manifest::content_digest;
 use crate::retry::Retry;
@@ -168,8 +168,11 @@ impl<'a> Upload<'a> {
         let message = Message { method: Method::GET, url, headers, payload, context: self.context };
         let answer = self.client.send(message).await?;
         if !answer.response.status().is_success() {
+            // An address in a storage is signed for a time; the registry gives another one.
+            let has_run_out =
+                answer.response.status().is_client_error() && matches!(answer.context.peer.role, Role::Storage(_));
             return match self.client.refuse(answer).await {
-                refusal if refusal.retry() == Retry::Never => Ok(None),
+                refusal if has_run_out || refusal.retry() == Retry::Never => Ok(None),
                 trouble => Err(trouble),
             };
         }

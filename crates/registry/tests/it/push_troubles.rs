@@ -7,7 +7,7 @@ use axum::http::Method;
 use layer_reference::Repository;
 use layer_registry::{Client, Kind, UploadError};
 
-use crate::server::{answer, options};
+use crate::server::{Server, answer, options};
 use crate::uploads::{Fake, Memory, SIZE, UPLOADS, serve};
 
 #[tokio::test]
@@ -88,6 +88,26 @@ async fn an_upload_that_the_registry_forgot_begins_anew() {
     blob.push(&fake.in_chunks()).await.unwrap();
     assert!(fake.has(&blob));
     assert_eq!(fake.server.count(UPLOADS), 2);
+}
+
+#[tokio::test]
+async fn an_address_in_a_storage_that_has_run_out_is_asked_for_anew() {
+    let storage = Server::start(|seen, _| match (&seen.method, seen.query.starts_with("signature=0")) {
+        (_, true) => answer(403, &[], "expired"),
+        (&Method::PUT, false) => answer(201, &[], ""),
+        _ => answer(405, &[], ""),
+    })
+    .await;
+    let elsewhere = storage.url("/bucket/1");
+    let fake = Fake::start(move |seen, before, _| {
+        let location = format!("{elsewhere}?signature={before}");
+        (seen.method == Method::POST).then(|| answer(202, &[("location", &location)], ""))
+    })
+    .await;
+    let blob = Memory::new(SIZE);
+    blob.push(&fake.client()).await.unwrap();
+    assert_eq!(fake.server.count(UPLOADS), 2);
+    assert_eq!(storage.seen().last().unwrap().body, blob.bytes);
 }
 
 #[tokio::test]

@@ -48,12 +48,16 @@ pub(crate) struct PullWishes {
 impl PullWishes {
     /// The header that lends the login.
     fn lent(&self) -> Result<Option<HeaderValue>, Error> {
-        let Some(login) = &self.login else { return Ok(None) };
-        let json = serde_json::to_vec(login).map_err(|source| Error::Unreadable { source })?;
-        let mut header = HeaderValue::try_from(URL_SAFE.encode(json)).expect("base64 has only characters of headers");
-        header.set_sensitive(true);
-        Ok(Some(header))
+        self.login.as_ref().map(lent).transpose()
     }
+}
+
+/// The header that lends a login.
+fn lent(login: &AuthConfig) -> Result<HeaderValue, Error> {
+    let json = serde_json::to_vec(login).map_err(|source| Error::Unreadable { source })?;
+    let mut header = HeaderValue::try_from(URL_SAFE.encode(json)).expect("base64 has only characters of headers");
+    header.set_sensitive(true);
+    Ok(header)
 }
 
 impl Api {
@@ -184,6 +188,24 @@ impl Api {
     pub(crate) async fn verify(&self, request: &VerifyRequest) -> Result<PullStream, Error> {
         let json = serde_json::to_vec(request).map_err(|source| Error::Unreadable { source })?;
         Ok(Lines::new(self.connection.send(Method::POST, verify::PATH, Some(json)).await?))
+    }
+
+    /// Begins a push of one tag, or of all that the repository has here; `platform` is as it was typed, and `login` is lent to the daemon for it.
+    pub(crate) async fn push(
+        &self,
+        repository: &str,
+        tag: Option<&str>,
+        platform: Option<&str>,
+        login: Option<&AuthConfig>,
+    ) -> Result<PullStream, Error> {
+        let mut target = Target::image(repository, "/push");
+        for (name, value) in [("tag", tag), ("platform", platform)] {
+            if let Some(value) = value {
+                target.query(name, value);
+            }
+        }
+        let login = login.map(lent).transpose()?;
+        Ok(Lines::new(self.connection.send_with(Method::POST, &target.text, None, login).await?))
     }
 
     /// Mounts an image.

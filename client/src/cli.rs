@@ -29,6 +29,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Pull images from their registries
     Pull(PullArgs),
+    /// Push images to the registries in their names
+    Push(PushArgs),
     /// List the images that are here
     Images(ImagesArgs),
     /// Show all that is known about images, as JSON
@@ -86,6 +88,8 @@ pub(crate) enum Command {
 pub(crate) enum ImageCommand {
     /// Pull images from their registries
     Pull(PullArgs),
+    /// Push images to the registries in their names
+    Push(PushArgs),
     /// List the images that are here
     #[command(visible_alias = "list")]
     Ls(ImagesArgs),
@@ -112,6 +116,7 @@ impl From<ImageCommand> for Command {
     fn from(command: ImageCommand) -> Self {
         match command {
             ImageCommand::Pull(args) => Self::Pull(args),
+            ImageCommand::Push(args) => Self::Push(args),
             ImageCommand::Ls(args) => Self::Images(args),
             ImageCommand::Inspect(args) => Self::Inspect(args),
             ImageCommand::History(args) => Self::History(args),
@@ -176,6 +181,32 @@ pub(crate) struct PullArgs {
     /// Only tell whether there is a newer image, and how much would come; nothing is written
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// `layer push`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What the registry has already is not sent, and what it has in another repository it takes over from there. The image goes as it was \
+pulled: with the same digest, and with all its platforms if they are here or there.
+Progress goes to standard error; for each tag, what it leads to and the full name go to standard output.
+
+Examples:
+  layer push registry.lab:5000/app
+  layer push --all-tags registry.lab:5000/app
+  layer push --platform linux/arm64 registry.lab:5000/app:1")]
+pub(crate) struct PushArgs {
+    /// What to push, by the name that says where to; without a tag the tag `latest`
+    #[arg(value_name = "NAME[:TAG]", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) name: String,
+    /// Push all tags that the repository has here
+    #[arg(short, long)]
+    pub(crate) all_tags: bool,
+    /// Push this platform alone [default: the image as it is]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) platform: Option<String>,
+    /// Print nothing but the full name of each image
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 }
 
 /// `layer images`.
@@ -545,6 +576,7 @@ mod tests {
             ("image rm -f x", "rmi -f x"),
             ("image inspect x y", "inspect x y"),
             ("image prune -a", "prune -a"),
+            ("image push -a x", "push -a x"),
         ] {
             assert_eq!(parse(long), parse(short));
         }
@@ -573,6 +605,7 @@ mod tests {
             "layer",
             "layer pull",
             "layer pull ",
+            "layer push",
             "layer images -q --format json",
             "layer -H tcp://x images",
             "layer tag a",

@@ -15,6 +15,7 @@ mod pin;
 mod preview;
 mod prune;
 mod pull;
+mod push;
 mod remove;
 mod save;
 mod tag;
@@ -56,6 +57,9 @@ async fn until_interrupted(cli: Cli) -> Exit {
     let parting = match &cli.command {
         Command::Pull(_) | Command::Image(crate::cli::ImageCommand::Pull(_)) => {
             "interrupted: the partial download is kept, pull again to go on from there"
+        }
+        Command::Push(_) | Command::Image(crate::cli::ImageCommand::Push(_)) => {
+            "interrupted: what the registry has by now is not sent again"
         }
         _ => "interrupted",
     };
@@ -99,6 +103,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     match command {
         Command::Pull(args) if args.dry_run => preview::run(&api, args).await,
         Command::Pull(args) => pull::run(&api, args).await,
+        Command::Push(args) => push::run(&api, args).await,
         Command::Images(args) => images::run(&api, args).await,
         Command::Inspect(args) => inspect::run(&api, args).await,
         Command::History(args) => history::run(&api, args).await,

@@ -1,5 +1,7 @@
 //! From the events of a pull to the lines that docker's clients read.
 
+pub(crate) mod push;
+
 use bytes::Bytes;
 use layer_engine::{Event, Phase};
 use layer_proto::{LayerStatus, ProgressLine, Pulled};
@@ -47,10 +49,7 @@ fn layer(id: String, phase: &Phase) -> ProgressLine {
         Phase::Queued => ProgressLine::layer(id, LayerStatus::PullingFsLayer),
         Phase::Waiting => ProgressLine::layer(id, LayerStatus::Waiting),
         Phase::Fetching { done, total } => ProgressLine::layer_progress(id, LayerStatus::Downloading, *done, *total),
-        Phase::Retrying { seconds, reason } => {
-            let line = ProgressLine::layer(id, LayerStatus::Retrying { seconds: *seconds });
-            ProgressLine { status: Some(retrying(*seconds, reason)), ..line }
-        }
+        Phase::Retrying { seconds, reason } => retrying_layer(id, *seconds, reason),
         Phase::Fetched => ProgressLine::layer(id, LayerStatus::DownloadComplete),
         Phase::Unpacking { done, total } => ProgressLine::layer_progress(id, LayerStatus::Extracting, *done, *total),
         Phase::Exists => ProgressLine::layer(id, LayerStatus::AlreadyExists),
@@ -64,6 +63,12 @@ fn retrying(seconds: u64, reason: &str) -> String {
     let status = LayerStatus::Retrying { seconds: seconds.max(1) };
     let reason: String = reason.chars().take(MAX_REASON).collect();
     if reason.is_empty() { status.to_string() } else { format!("{status} ({reason})") }
+}
+
+/// The line of a layer that is to be tried again.
+fn retrying_layer(id: String, seconds: u64, reason: &str) -> ProgressLine {
+    let line = ProgressLine::layer(id, LayerStatus::Retrying { seconds });
+    ProgressLine { status: Some(retrying(seconds, reason)), ..line }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod pins;
 mod preview;
 mod prune;
 mod pull;
+mod push;
 mod usage;
 mod verify;
 mod version;
@@ -37,6 +38,8 @@ use tower::util::MapRequest;
 
 use crate::envelope;
 use crate::failure::page_not_found;
+
+pub(crate) use image_form::entry as descriptor;
 
 /// The largest body of a request that is read into memory. None that is answered so far has more than a line.
 pub(crate) const MAX_BODY: usize = 1 << 20;

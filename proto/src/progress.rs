@@ -1,15 +1,17 @@
-//! The progress of a pull: one JSON object a line, `\r\n` after each, sent as it happens.
+//! The progress of a pull or a push: one JSON object a line, `\r\n` after each, sent as it happens.
 //!
 //! An answer with such a body has status 200 from its first byte; what goes wrong later is a line of its own, [`ProgressLine::error`].
 
 mod bar;
 mod line;
+mod push;
 mod reader;
 mod status;
 
 pub use line::{ErrorDetail, ProgressDetail, ProgressLine, Pulled};
+pub use push::{IndexReplaced, Pushed};
 pub use reader::{BadLine, LineReader, MAX_LINE};
-pub use status::{DIGEST, DOWNLOADED, LayerStatus, PULLING_FROM, UP_TO_DATE};
+pub use status::{DIGEST, DOWNLOADED, LayerStatus, PULLING_FROM, PUSHING_TO, UP_TO_DATE};
 
 /// The media type that docker gives a body of progress lines.
 pub const CONTENT_TYPE: &str = "application/json";

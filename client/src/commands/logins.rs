@@ -1,4 +1,4 @@
-//! The logins that the pulls of one run are made with.
+//! The logins that the pulls and pushes of one run are made with.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! The progress of pulls: bars on a terminal, one line a finished step elsewhere.
+//! The progress of pulls and pushes: bars on a terminal, one line a finished step elsewhere.
 //!
 //! All of it is talk and goes to standard error. On a terminal what is finished scrolls away above, and below it stands one bar for each
 //! layer that isn't; so an image of a hundred layers shows those that move.
@@ -141,6 +141,7 @@ impl Layers {
             self.retrying.remove(id);
         }
         if told {
+            let words = if status == LayerStatus::Mounted { words } else { &status.to_string() };
             self.screen.say(&format!("{}{id}: {words}", self.label));
         }
     }
@@ -152,7 +153,7 @@ impl Layers {
                 layer.bar.finish_and_clear();
                 bars.remove(&layer.bar);
             }
-            self.screen.say(&format!("{}{id}: {status}", self.label));
+            self.screen.say(&format!("{}{id}: {words}", self.label));
             return;
         }
         if status == LayerStatus::Loading && detail.is_some_and(|detail| detail.current == detail.total) {
@@ -195,7 +196,7 @@ impl LayerBar {
             // What was there before we looked says nothing about the speed.
             self.bar.reset_eta();
             self.bar.set_message(status.to_string());
-            self.bar.set_style(bytes(status == LayerStatus::Downloading));
+            self.bar.set_style(bytes(status.is_on_the_wire()));
             self.bar.tick();
         }
     }
@@ -358,6 +359,30 @@ mod tests {
         };
         let text = drawn("", &[ProgressLine::layer_progress("aa", LayerStatus::Downloading, 1, 2), retry]);
         assert!(text.contains("aa: Retrying in 2 seconds (503 from the registry)"), "{text}");
+    }
+
+    #[test]
+    fn a_layer_that_is_pushed_ends_as_the_line_that_says_how() {
+        let text = drawn(
+            "",
+            &[
+                ProgressLine::pushing("lab.test/app"),
+                ProgressLine::layer("aa", LayerStatus::Waiting),
+                ProgressLine::layer_progress("aa", LayerStatus::Pushing, 1_048_576, 3_490_290),
+                ProgressLine::layer("aa", LayerStatus::Pushed),
+                ProgressLine::layer("bb", LayerStatus::LayerAlreadyExists),
+                ProgressLine::mounted("cc", "lab/base"),
+            ],
+        );
+        for part in [
+            "The push refers to repository [lab.test/app]",
+            "aa: Pushing [============>                           ] 1.049MB/3.49MB 0B/s",
+            "aa: Pushed",
+            "bb: Layer already exists",
+            "cc: Mounted from lab/base",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
     }
 
     #[test]

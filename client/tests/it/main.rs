@@ -10,6 +10,7 @@ mod login;
 mod mounts;
 mod prune;
 mod pull;
+mod push;
 mod terminal;
 mod unreachable;
 mod verify;

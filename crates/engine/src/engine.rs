@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use layer_registry::{Client, SetupError};
 use layer_store::Store;
-use layer_transfer::{Limits, Preview, Pull, PullError, PullRequest, Transfer};
+use layer_transfer::{Limits, Preview, Pull, PullError, PullRequest, Push, PushRequest, Transfer};
 
 use crate::events::Journal;
 use crate::mounts::Mounts;
@@ -90,6 +90,11 @@ impl Engine {
     /// Starts to pull an image. Dropping the [`Pull`] leaves it: what nobody else waits for is stopped, and what has come of it is kept.
     pub fn pull(&self, request: PullRequest) -> Pull {
         self.shared.transfer.pull(request)
+    }
+
+    /// Starts to push images to where their names say. Dropping the [`Push`] stops it.
+    pub fn push(&self, request: PushRequest) -> Push {
+        self.shared.transfer.push(request)
     }
 
     /// Looks what a pull would do, without doing it: the registry is asked, and nothing is written.

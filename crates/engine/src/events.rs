@@ -144,6 +144,7 @@ impl Journal {
     pub(crate) fn note_done(&self, done: Done<'_>) {
         match done {
             Done::Pulled(outcome) => self.note_transfer(Action::Pull, outcome.image, &outcome.reference),
+            Done::Pushed(image, name) => self.note_transfer(Action::Push, image, name),
             Done::Loaded(image) => self.note(Action::Load, image, &image.to_string()),
             Done::Imported(image) => self.note(Action::Import, image, &image.to_string()),
             _ => {}

@@ -1,4 +1,4 @@
-//! What an image daemon can do, as plain calls: pull, load, save, import, list, inspect, tag, remove, prune, mount.
+//! What an image daemon can do, as plain calls: pull, push, load, save, import, list, inspect, tag, remove, prune, mount.
 //!
 //! [`Engine`] ties the store, the transfers and the mounts together for a caller in the same process: the daemon, or any other Rust program.
 //! Its types are plain values. It knows no HTTP, no API versions and no wire format; words for users are only in errors and warnings.
@@ -37,6 +37,7 @@ pub use layer_transfer::{
 pub use layer_transfer::{
     Event, LayerPreview, Limits, Outcome, Patience, Phase, Preview, Pull, PullCause, PullError, PullRequest,
 };
+pub use layer_transfer::{Push, PushCause, PushError, PushEvent, PushPhase, PushRequest};
 pub use mounts::{MountInfo, MountRequest};
 pub use names::Removed;
 pub use pins::Pin;

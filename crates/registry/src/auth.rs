@@ -23,7 +23,7 @@ use crate::error::RegistryError;
 use crate::transport::{Patience, Transport};
 use grant::Issued;
 
-/// One account at one registry that wants to read one repository.
+/// One account at one registry that wants to read or write a repository.
 #[derive(Debug)]
 pub(crate) struct Applicant<'a> {
     pub(crate) transport: &'a Transport,

@@ -18,6 +18,10 @@ use crate::retry::{RetryPolicy, Told};
 use crate::transport::{Answer, Patience, Pools, Proxies, Request, drain};
 
 mod mirrors;
+mod push;
+
+pub use push::{Chunks, PushClient};
+pub(crate) use push::{Message, Payload};
 
 /// How a [`Client`] behaves.
 #[derive(Clone, Debug)]

@@ -81,6 +81,43 @@ pub enum Asked {
         /// The repository's path.
         repository: String,
     },
+    /// That a layer or config be taken.
+    PushBlob {
+        /// The repository's path.
+        repository: String,
+        /// Its name in the repository.
+        digest: Digest,
+    },
+    /// That a manifest or index be taken.
+    PushManifest {
+        /// The repository's path.
+        repository: String,
+        /// Its name in the repository.
+        at: ManifestAt,
+    },
+    /// The right to read and to write.
+    PushToken {
+        /// The repository's path.
+        repository: String,
+    },
+}
+
+impl Asked {
+    /// Whether the registry is to take something, not to send it.
+    pub(crate) fn is_push(&self) -> bool {
+        matches!(self, Self::PushBlob { .. } | Self::PushManifest { .. })
+    }
+}
+
+impl Context {
+    /// What was tried, behind "cannot".
+    pub(crate) fn deed(&self) -> String {
+        if self.asked.is_push() {
+            format!("push {} to {}", self.asked, self.peer)
+        } else {
+            format!("get {} from {}", self.asked, self.peer)
+        }
+    }
 }
 
 impl Context {
@@ -103,6 +140,10 @@ impl Asked {
             Self::Tags { .. } => Capabilities { pull: false, resolve: true },
             Self::Manifest { at: ManifestAt::Digest(_), .. } | Self::Blob { .. } | Self::Root | Self::Token { .. } => {
                 Capabilities { pull: true, resolve: false }
+            }
+            // The registry itself takes what is pushed, and nobody else is asked.
+            Self::PushBlob { .. } | Self::PushManifest { .. } | Self::PushToken { .. } => {
+                Capabilities { pull: false, resolve: false }
             }
         }
     }
@@ -132,7 +173,7 @@ impl fmt::Display for Peer {
 impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Manifest { repository, at } => match at {
+            Self::Manifest { repository, at } | Self::PushManifest { repository, at } => match at {
                 ManifestAt::Tag(tag) => write!(f, "manifest `{repository}:{tag}`"),
                 ManifestAt::Digest(digest) => write!(f, "manifest `{repository}@{digest}`"),
             },
@@ -140,6 +181,8 @@ impl fmt::Display for Asked {
             Self::Tags { repository } => write!(f, "the tags of `{repository}`"),
             Self::Root => f.write_str("`/v2/`"),
             Self::Token { repository } => write!(f, "a token to read `{repository}`"),
+            Self::PushBlob { repository, digest } => write!(f, "blob `{digest}` for `{repository}`"),
+            Self::PushToken { repository } => write!(f, "a token to push to `{repository}`"),
         }
     }
 }

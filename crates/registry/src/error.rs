@@ -64,7 +64,7 @@ pub enum RegistryError {
     #[error("{0}")]
     Refused(Box<Refusal>),
     /// No connection came about, or it broke before the answer was complete.
-    #[error("cannot get {} from {}", .context.asked, .context.peer)]
+    #[error("cannot {}", .context.deed())]
     Network {
         /// What was asked of whom.
         context: Box<Context>,

@@ -1,4 +1,4 @@
-//! The client side of the distribution protocol: manifests, blobs and tags from any registry, over HTTP.
+//! The client side of the distribution protocol: manifests, blobs and tags from any registry and to it, over HTTP.
 //!
 //! This crate owns the conversation with registries: addresses, TLS, credentials and access tokens, redirects, time limits, retries of short
 //! documents, and the words in which it all fails. It keeps nothing on disk, and knows neither the store nor images: what it returns are bytes,
@@ -15,19 +15,23 @@ mod error;
 mod host;
 mod login;
 mod manifest;
+mod manifest_put;
 mod redirect;
 mod retry;
 mod tags;
 mod transport;
+mod upload;
 
 pub use auth::{Credentials, RealmError, Secret};
 pub use blob::BlobBody;
-pub use client::{Client, Options, RepositoryClient};
+pub use client::{Chunks, Client, Options, PushClient, RepositoryClient};
 pub use context::{Asked, Context, Peer, Role, Source, Sources};
 pub use error::{Kind, NetworkError, Refusal, RegistryError, Reply, SetupError};
 pub use host::{HostConfigError, InsecureHost, MirrorUrl, ParseInsecureHostError, ParseMirrorError};
 pub use login::Login;
 pub use manifest::{FetchedManifest, ManifestAt, ManifestHead};
+pub use manifest_put::ManifestToPush;
 pub use redirect::RedirectError;
 pub use retry::{Retry, RetryPolicy};
 pub use transport::{ParseProxyError, Proxies, ProxyUrl};
+pub use upload::{BlobSource, BlobToPush, PushedBlob, UploadError, UploadProgress};

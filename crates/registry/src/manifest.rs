@@ -171,7 +171,7 @@ impl RepositoryClient {
 }
 
 /// The kinds of documents this program understands. In one field: some registries read the first one only.
-fn accept() -> HeaderMap {
+pub(crate) fn accept() -> HeaderMap {
     let kinds = HeaderValue::try_from(media_type::ACCEPT.join(", ")).expect("media types have characters of headers");
     HeaderMap::from_iter([(ACCEPT, kinds)])
 }
@@ -182,6 +182,6 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The digest that the registry announces. One of a kind that cannot be computed here says nothing.
-fn content_digest(headers: &HeaderMap) -> Option<Digest> {
+pub(crate) fn content_digest(headers: &HeaderMap) -> Option<Digest> {
     headers.get(CONTENT_DIGEST)?.to_str().ok()?.trim().parse().ok()
 }

@@ -13,6 +13,7 @@ use reqwest::Url;
 mod pools;
 mod proxy;
 mod tls;
+mod upload;
 
 use pools::Pool;
 pub(crate) use pools::Pools;
@@ -22,6 +23,8 @@ use crate::context::{Context, Role};
 use crate::error::{NetworkError, RegistryError};
 use crate::host::InsecureHost;
 use crate::host::is_loopback;
+pub(crate) use upload::Outgoing;
+
 use crate::redirect::{MAX_HOPS, RedirectError, authority, same_origin, target};
 
 /// How much of an answer that nobody reads is taken in, to keep its connection for the next request.

@@ -24,6 +24,8 @@ pub(crate) struct Facts {
     events: sled::Tree,
     /// From layer to the bytes that its files take on the disk, where its record doesn't say.
     layer_bytes: sled::Tree,
+    /// Which repositories are known to have a blob: see [`crate::Store::learn_sources`].
+    sources: sled::Tree,
 }
 
 impl Facts {
@@ -63,6 +65,7 @@ impl Facts {
                 used: db.open_tree("last-use")?,
                 layer_bytes: db.open_tree("layer-bytes")?,
                 events: db.open_tree("events")?,
+                sources: db.open_tree("sources")?,
                 _db: db,
             })
         };
@@ -85,6 +88,23 @@ impl Facts {
 
     pub(crate) fn forget_blob(&self, blob: BlobId) {
         report(self.diffs.remove(blob.to_string()));
+        for key in self.sources.scan_prefix(format!("{blob} ")).keys().filter_map(report) {
+            report(self.sources.remove(key));
+        }
+    }
+
+    pub(crate) fn set_source(&self, blob: BlobId, registry: &str, path: &str) {
+        report(self.sources.insert(format!("{blob} {registry} {path}"), &[]));
+    }
+
+    pub(crate) fn sources(&self, blob: BlobId, registry: &str) -> Vec<String> {
+        let prefix = format!("{blob} {registry} ");
+        let keys = self.sources.scan_prefix(&prefix).keys().filter_map(report);
+        keys.filter_map(|key| Some(std::str::from_utf8(&key).ok()?.strip_prefix(&prefix)?.to_owned())).collect()
+    }
+
+    pub(crate) fn forget_source(&self, blob: BlobId, registry: &str, path: &str) {
+        report(self.sources.remove(format!("{blob} {registry} {path}")));
     }
 
     pub(crate) fn set_used(&self, image: Digest, millisecond: i64) {

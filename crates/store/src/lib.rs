@@ -31,6 +31,7 @@ mod lease;
 mod naming;
 mod record;
 mod sealed;
+mod sources;
 mod store;
 mod sweep;
 mod sync;

@@ -6,6 +6,7 @@
 mod content;
 pub mod debian;
 pub mod debian_images;
+pub mod front;
 pub mod http;
 pub mod image;
 pub mod layer;

@@ -270,7 +270,7 @@ impl From<&RegistryError> for Kind {
     }
 }
 
-fn registry_kind(error: &RegistryError) -> Kind {
+pub(crate) fn registry_kind(error: &RegistryError) -> Kind {
     use layer_registry::Kind as Registry;
     match error.kind() {
         Registry::NotFound => Kind::NotFound,

@@ -7,6 +7,8 @@
 //!
 //! A load (`load.rs`) takes the same way with what a client sends, but learns only at the end what each layer is for; an import (`import.rs`) is a
 //! load of one layer without an archive around it. A save (`save.rs`) writes an archive while it is sent.
+//! [`push`](Transfer::push) goes the other way: it looks what of an image is here (`push/content.rs`), sends the blobs that the registry lacks
+//! (`push/blobs.rs`), and then the documents, the one with the tag last.
 //!
 //! This is the one crate that knows where bytes come from and where they go, and the one place where network tasks and blocking threads meet.
 //! It draws no progress and knows no HTTP server: what happens is told in [`Event`]s, which never hold a transfer up.
@@ -20,6 +22,7 @@ mod import;
 mod load;
 mod naming;
 mod pull;
+mod push;
 mod repair;
 mod save;
 mod stack;
@@ -30,6 +33,7 @@ pub use event::{Event, Outcome, Phase};
 pub use import::{ChangeError, Changes, Import, ImportRequest};
 pub use load::{Load, LoadCause, LoadError, LoadEvent, LoadRequest};
 pub use pull::{LayerPreview, Patience, Preview, Pull, PullRequest};
+pub use push::{Push, PushCause, PushError, PushEvent, PushPhase, PushRequest};
 pub use save::{Save, SaveImage, SavePlan};
 pub use stack::stack_layers;
 pub use transfer::{Done, Limits, Transfer};

@@ -121,7 +121,7 @@ async fn run(inner: &Arc<Inner>, request: &PullRequest, events: &Events) -> Resu
     }
     let plan = plan::plan(inner, &resolved, lease).await?;
     let fetched = bring(inner, &client, &plan.layers, early, events).await?;
-    finish::finish(inner, reference, resolved, plan, fetched).await
+    finish::finish(inner, reference, client.host_key(), resolved, plan, fetched).await
 }
 
 /// Brings in the layers that are missing, all at once; says whether there were any.

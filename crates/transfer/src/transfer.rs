@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::Bytes;
 use futures_util::stream::Stream;
 use layer_digest::{BlobId, ImageId};
+use layer_reference::Reference;
 use layer_registry::Client;
 use layer_store::Store;
 use tokio::runtime::Handle;
@@ -18,6 +19,7 @@ use crate::flight::Flights;
 use crate::import::{self, Import, ImportRequest};
 use crate::load::{self, Load, LoadRequest};
 use crate::pull::{self, Preview, Pull, PullRequest};
+use crate::push::{self, Gates, Push, PushRequest};
 use crate::save::{self, Save, SavePlan};
 
 /// How much happens at once.
@@ -52,6 +54,7 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<Store>,
     pub(crate) client: Client,
     pub(crate) flights: Flights,
+    pub(crate) gates: Gates,
     /// The configs that are being fetched, each by one pull: whoever else wants one waits, and finds it in the store.
     configs: Mutex<HashMap<BlobId, Arc<Semaphore>>>,
     /// Who wants to know what has been done.
@@ -64,6 +67,8 @@ pub(crate) struct Inner {
 pub enum Done<'a> {
     /// It was pulled, or found to be up to date.
     Pulled(&'a Outcome),
+    /// It was pushed under this name.
+    Pushed(ImageId, &'a Reference),
     /// It was read from an archive.
     Loaded(ImageId),
     /// It was made of a tar of files.
@@ -103,7 +108,8 @@ impl Transfer {
     /// Outside a tokio runtime.
     pub fn new(store: Arc<Store>, client: Client, limits: Limits) -> Self {
         let flights = Flights::new(Arc::clone(&store), Handle::current(), limits);
-        Self { inner: Arc::new(Inner { store, client, flights, configs: Mutex::default(), observer: OnceLock::new() }) }
+        let (gates, configs, observer) = (Gates::default(), Mutex::default(), OnceLock::new());
+        Self { inner: Arc::new(Inner { store, client, flights, gates, configs, observer }) }
     }
 
     /// Has `observer` told of all that is done to images from now on, whether or not whoever asked for it still listens. There is one observer; it
@@ -119,6 +125,11 @@ impl Transfer {
     /// has come of them is kept.
     pub fn pull(&self, request: PullRequest) -> Pull {
         pull::start(Arc::clone(&self.inner), request)
+    }
+
+    /// Starts to push images, in a task of its own. Dropping the [`Push`] stops it; what the registry has of it by then, it keeps.
+    pub fn push(&self, request: PushRequest) -> Push {
+        push::start(Arc::clone(&self.inner), request)
     }
 
     /// Looks what a pull would do, without doing it: the registry is asked, and nothing is written.

@@ -101,6 +101,18 @@ fn descriptor(descriptor: &layer_oci::Descriptor) -> Descriptor {
     }
 }
 
+/// A descriptor as the entry of an index that it is, with the platform.
+pub(crate) fn entry(entry: &layer_oci::Descriptor) -> Descriptor {
+    let platform = entry.platform.clone().map(|platform| layer_proto::Platform {
+        architecture: platform.architecture,
+        os: platform.os,
+        os_version: platform.os_version,
+        os_features: platform.os_features,
+        variant: platform.variant,
+    });
+    Descriptor { platform, ..descriptor(entry) }
+}
+
 /// Seconds since 1970; 0 for a time that nobody knows.
 fn seconds(time: Option<Timestamp>) -> i64 {
     time.map_or(0, Timestamp::as_second)

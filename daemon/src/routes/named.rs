@@ -3,11 +3,11 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::{Method, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use layer_proto::ApiVersion;
 use layer_reference::Reference;
 
-use super::{App, archives, elsewhere, image_form};
+use super::{App, archives, elsewhere, image_form, push};
 use crate::answer;
 use crate::failure::{Failure, page_not_found};
 use crate::params::Params;
@@ -20,6 +20,7 @@ pub(super) async fn named(
     params: Params,
     method: Method,
     uri: Uri,
+    headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let path = ImagePath::new(uri.path()).ok_or_else(|| Failure::invalid("the path is not encoded as a URL is"))?;
     if method == Method::DELETE {
@@ -30,8 +31,9 @@ pub(super) async fn named(
         (&Method::GET, "json") => inspect(&app, name, &params, version).await,
         (&Method::GET, "history") => history(&app, name, &params).await,
         (&Method::POST, "tag") => tag(&app, name, &params).await,
+        (&Method::POST, "push") => push::push(&app, name, &params, &headers),
         (&Method::GET, "get") => archives::saved(&app, &[name.to_owned()], &params).await,
-        (&Method::GET, "attestations") | (&Method::POST, "push") => {
+        (&Method::GET, "attestations") => {
             Err(elsewhere::not_supported_yet(&method, &format!("/images/{{name}}/{word}")))
         }
         _ => Ok(page_not_found()),

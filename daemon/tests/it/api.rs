@@ -88,7 +88,6 @@ async fn what_is_not_supported_is_said_and_what_looks_for_containers_goes_on() {
         ("POST", "/networks"),
         ("GET", "/volumes/x"),
         ("GET", "/events"),
-        ("POST", "/images/lab.test/a/b/push"),
         ("GET", "/images/a/attestations"),
         ("POST", "/images/create?fromSrc=http://lab.test/root.tar"),
         ("GET", "/distribution/lab.test/a:1/json"),

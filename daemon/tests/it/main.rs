@@ -14,6 +14,7 @@ mod mounts;
 mod notify;
 mod prune;
 mod pull;
+mod push;
 mod registries;
 mod units;
 mod verify;

@@ -1,4 +1,4 @@
-//! The words of a pull. Programs match on them, so they are docker's to the letter.
+//! The words of pulls and pushes. Programs match on them, so they are docker's to the letter.
 
 use std::fmt;
 
@@ -10,6 +10,9 @@ pub const DIGEST: &str = "Digest: ";
 pub const DOWNLOADED: &str = "Status: Downloaded newer image for ";
 /// In front of the familiar name, on the last line of a pull that changed nothing.
 pub const UP_TO_DATE: &str = "Status: Image is up to date for ";
+
+/// In front of the repository in brackets, on the first line of a push.
+pub const PUSHING_TO: &str = "The push refers to repository ";
 
 /// What a layer is going through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,16 @@ pub enum LayerStatus {
     PullComplete,
     /// It is coming in with an archive.
     Loading,
+    /// Its bytes are going out.
+    Pushing,
+    /// It is at the registry now.
+    Pushed,
+    /// It was at the registry before.
+    LayerAlreadyExists,
+    /// The registry has taken it over from another repository, which the line names.
+    Mounted,
+    /// It can't be pushed.
+    Unavailable,
 }
 
 impl LayerStatus {
@@ -52,6 +65,12 @@ impl LayerStatus {
             "Already exists" => Self::AlreadyExists,
             "Pull complete" => Self::PullComplete,
             "Loading layer" => Self::Loading,
+            "Pushing" => Self::Pushing,
+            "Pushed" => Self::Pushed,
+            "Layer already exists" => Self::LayerAlreadyExists,
+            "Unavailable" => Self::Unavailable,
+            "Mounted" => Self::Mounted,
+            _ if text.starts_with("Mounted from ") => Self::Mounted,
             _ => {
                 let rest = text.strip_prefix("Retrying in ")?;
                 let (seconds, rest) = rest.split_once(' ')?;
@@ -67,7 +86,20 @@ impl LayerStatus {
 
     /// Whether nothing more comes for this layer.
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::AlreadyExists | Self::PullComplete)
+        matches!(
+            self,
+            Self::AlreadyExists
+                | Self::PullComplete
+                | Self::Pushed
+                | Self::LayerAlreadyExists
+                | Self::Mounted
+                | Self::Unavailable
+        )
+    }
+
+    /// Whether bytes are on the wire.
+    pub const fn is_on_the_wire(self) -> bool {
+        matches!(self, Self::Downloading | Self::Pushing)
     }
 
     /// Whether docker tells its clients to draw no numbers beside these words.
@@ -90,6 +122,11 @@ impl fmt::Display for LayerStatus {
             Self::AlreadyExists => "Already exists",
             Self::PullComplete => "Pull complete",
             Self::Loading => "Loading layer",
+            Self::Pushing => "Pushing",
+            Self::Pushed => "Pushed",
+            Self::LayerAlreadyExists => "Layer already exists",
+            Self::Mounted => "Mounted",
+            Self::Unavailable => "Unavailable",
         })
     }
 }
@@ -112,10 +149,16 @@ mod tests {
             LayerStatus::AlreadyExists,
             LayerStatus::PullComplete,
             LayerStatus::Loading,
+            LayerStatus::Pushing,
+            LayerStatus::Pushed,
+            LayerStatus::LayerAlreadyExists,
+            LayerStatus::Mounted,
+            LayerStatus::Unavailable,
         ];
         for status in all {
             assert_eq!(LayerStatus::parse(&status.to_string()), Some(status));
         }
+        assert_eq!(LayerStatus::parse("Mounted from lib/base"), Some(LayerStatus::Mounted));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod login;
 mod manage;
 mod memory;
 mod network;
+mod push;
 mod service;
 mod skopeo;
 mod trees;

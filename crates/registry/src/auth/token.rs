@@ -40,7 +40,7 @@ struct TokenAnswer {
 
 /// Gets a token as `challenge` says: by a refresh token, by name and password, or as a stranger.
 ///
-/// The scope is the reading of one repository, whatever the challenge asks for: a registry cannot make us fetch a stronger token.
+/// The scope is what the request needs, whatever the challenge asks for: a registry cannot make us fetch a stronger token.
 ///
 /// Spec: Docker registry token authentication; OAuth2 (RFC 6749, section 6) with a refresh token.
 pub(super) async fn fetch(applicant: &Applicant<'_>, challenge: &Challenge) -> Result<Issued, RegistryError> {
@@ -115,9 +115,11 @@ fn with_query(mut url: Url, account: Option<&str>, scope: &str, service: Option<
     let account = account.map(|account| ("account", account));
     let scope = (!scope.is_empty()).then_some(("scope", scope));
     let service = service.map(|service| ("service", service));
+    // Rights to several repositories are spelled in a row in a form, and one by one in a query.
+    let scopes = scope.into_iter().flat_map(|(name, scopes)| scopes.split(' ').map(move |scope| (name, scope)));
     let login = [("client_id", CLIENT_ID), ("offline_token", "true")];
     let login = login.into_iter().filter(|_| stay == Stay::Login);
-    url.query_pairs_mut().extend_pairs(account).extend_pairs(scope).extend_pairs(service).extend_pairs(login);
+    url.query_pairs_mut().extend_pairs(account).extend_pairs(scopes).extend_pairs(service).extend_pairs(login);
     url
 }
 

@@ -50,6 +50,8 @@ impl Refusal {
     /// Whether another try may succeed.
     pub fn retry(&self) -> Retry {
         match self.kind() {
+            // No time makes room in a registry that is full.
+            Kind::Unavailable if self.status == StatusCode::INSUFFICIENT_STORAGE => Retry::Never,
             Kind::RateLimited | Kind::Unavailable => Retry::After(self.retry_after),
             _ => Retry::Never,
         }
@@ -67,8 +69,17 @@ impl Refusal {
             }
             (Kind::Unauthorized, Some(_)) => Some(format!("log in again with `{login}`")),
             (Kind::Unauthorized, None) => Some(format!("is the name right? If it is, log in with `{login}`")),
+            (Kind::Denied, Some(user)) if self.context.asked.is_push() => {
+                Some(format!("`{user}` may lack the right to push there, or the repository must be made first"))
+            }
             (Kind::Denied, Some(user)) => Some(format!("`{user}` may lack the right to read it, or the name is wrong")),
             (Kind::Denied, None) => Some(format!("is the name right? If it is, log in with `{login}`")),
+            _ if self.status == StatusCode::PAYLOAD_TOO_LARGE => {
+                Some("the registry, or a proxy in front of it, has a limit on the size of uploads".to_owned())
+            }
+            _ if self.status == StatusCode::INSUFFICIENT_STORAGE => {
+                Some("the registry is full, or your share of it is: remove images there".to_owned())
+            }
             (Kind::RateLimited | Kind::Unavailable, user) => match (self.retry_after, user) {
                 (Some(wait), _) if !wait.is_zero() => {
                     Some(format!("the registry asks to wait {} seconds: try again then", wait.as_secs()))
@@ -87,6 +98,18 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Context { peer, asked, .. } = &self.context;
         match (self.kind(), &self.user) {
+            (Kind::Unauthorized, Some(user)) if asked.is_push() => {
+                write!(f, "{peer} refused user `{user}`, who is to push {asked}")?;
+            }
+            (Kind::Unauthorized, None) if asked.is_push() => write!(f, "{peer} wants a login to push {asked}")?,
+            (Kind::Denied, Some(user)) if asked.is_push() => {
+                write!(f, "{peer} denies user `{user}` to push {asked}")?;
+            }
+            (Kind::Denied, None) if asked.is_push() => write!(f, "{peer} denies strangers to push {asked}")?,
+            (Kind::RateLimited, _) if asked.is_push() => {
+                write!(f, "{peer} was asked too often, and did not take {asked}")?;
+            }
+            _ if asked.is_push() => write!(f, "{peer} did not take {asked}")?,
             (Kind::NotFound, _) => write!(f, "{peer} has no {asked}")?,
             (Kind::Unauthorized, Some(user)) => write!(f, "{peer} refused user `{user}` for {asked}")?,
             (Kind::Unauthorized, None) => write!(f, "{peer} wants a login for {asked}")?,
@@ -175,6 +198,27 @@ mod tests {
             let refusal = refusal(status, code, None, None);
             assert_eq!((refusal.kind(), refusal.retry()), (kind, retry), "{status}");
         }
+    }
+
+    #[test]
+    fn a_push_that_is_refused_reads_as_one() {
+        let pushed = |status, code, user| {
+            let mut refusal = refusal(status, code, None, user);
+            refusal.context.asked =
+                Asked::PushManifest { repository: "acme/app".to_owned(), at: ManifestAt::Tag("1".to_owned()) };
+            (refusal.to_string(), refusal.retry(), refusal.hint().unwrap_or_default())
+        };
+        let (text, retry, hint) = pushed(413, None, None);
+        assert_eq!(text, "registry `ghcr.io` did not take manifest `acme/app:1` (413 Payload Too Large)");
+        assert!(retry == Retry::Never && hint.contains("limit on the size"), "{hint}");
+        let (text, retry, hint) = pushed(507, None, None);
+        assert_eq!(text, "registry `ghcr.io` did not take manifest `acme/app:1` (507 Insufficient Storage)");
+        assert!(retry == Retry::Never && hint.contains("full"), "{hint}");
+        let (text, retry, hint) = pushed(403, Some("DENIED"), Some("bot"));
+        assert_eq!(text, "registry `ghcr.io` denies user `bot` to push manifest `acme/app:1` (403 DENIED)");
+        assert!(retry == Retry::Never && hint.contains("right to push"), "{hint}");
+        let (text, ..) = pushed(401, None, None);
+        assert_eq!(text, "registry `ghcr.io` wants a login to push manifest `acme/app:1` (401 Unauthorized)");
     }
 
     #[test]

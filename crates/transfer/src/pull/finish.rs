@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use layer_digest::ImageId;
+use layer_digest::{BlobId, ImageId};
 use layer_reference::Reference;
 
 use super::plan::Plan;
@@ -16,11 +16,12 @@ use crate::transfer::{Done, Inner};
 pub(super) async fn finish(
     inner: &Arc<Inner>,
     reference: &Reference,
+    registry: &str,
     resolved: Resolved,
     plan: Plan,
     fetched: bool,
 ) -> Result<Outcome, PullCause> {
-    let (shared, name) = (Arc::clone(inner), reference.clone());
+    let (shared, name, registry) = (Arc::clone(inner), reference.clone(), registry.to_owned());
     let task = tokio::task::spawn_blocking(move || -> Result<Outcome, PullCause> {
         let store = &shared.store;
         check_stack(store, &resolved.config.diff_ids)?;
@@ -29,6 +30,10 @@ pub(super) async fn finish(
         }
         let before = store.set_name(&name, &resolved.top)?;
         let unchanged = before.is_some_and(|before| before.digest == resolved.top.digest);
+        // Its manifest leads to them, so the repository has them, wherever they came from.
+        let parts = plan.layers.iter().map(|layer| layer.blob());
+        let parts = parts.chain([BlobId(resolved.manifest.config.digest)]);
+        store.learn_sources(&registry, name.repository().path(), parts);
         let image = ImageId(resolved.top.digest);
         store.touch(image);
         let outcome = Outcome { reference: name, image, platform: resolved.platform, updated: fetched || !unchanged };

@@ -10,6 +10,8 @@ mod import;
 mod load;
 mod load_hostile;
 mod mirrors;
+mod push;
+mod push_faults;
 mod ranges;
 mod resolve;
 mod save;

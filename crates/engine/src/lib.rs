@@ -14,6 +14,7 @@ pub use engine::{Engine, Options, StoreInfo};
 pub use error::{EngineError, Kind, OpenError};
 pub use images::{HistoryItem, ImageDetail, ImageSummary};
 pub use layer_registry::{Credentials, InsecureHost, Options as RegistryOptions, ParseInsecureHostError, Secret};
+pub use layer_store::{Recovered, recover};
 pub use layer_transfer::{
     Event, LayerPreview, Limits, Outcome, Phase, Preview, Pull, PullCause, PullError, PullRequest,
 };

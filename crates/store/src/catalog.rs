@@ -14,9 +14,9 @@ use layer_oci::Descriptor;
 use layer_reference::Reference;
 use serde::{Deserialize, Serialize};
 
+use crate::index::{self, FILE};
 use crate::{OpenError, Store, StoreError};
 
-const FILE: &str = "index.json";
 const NAME: &str = "org.opencontainers.image.ref.name";
 const TAGGED: &str = "dev.layerd.tagged";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -96,7 +96,7 @@ impl Catalog {
             manifests.push(serde_json::to_value(entry)?);
         }
         let file = File { schema_version: 2, media_type: Some(INDEX.to_owned()), manifests };
-        root.write_atomic(FILE, &serde_json::to_vec_pretty(&file)?, 0o600)
+        index::replace(root, &serde_json::to_vec_pretty(&file)?)
     }
 }
 

@@ -22,13 +22,23 @@ pub enum OpenError {
         /// The process that has it, where that is known.
         holder: Option<u32>,
     },
-    /// The record of the names is not one that this program wrote.
-    #[error("the list of images `{}` is damaged: {reason}", .path.display())]
+    /// The record of the names, or of the format, is not one that this program wrote.
+    #[error("`{}` is damaged: {reason}", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A newer program has written it.
+    #[error("the store `{}` has format {found}, and this layerd knows none beyond {known}", .root.display())]
+    Newer {
+        /// The store.
+        root: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format that this program knows.
+        known: u32,
     },
     /// A folder or file can't be used.
     #[error("{action} `{}`", .path.display())]
@@ -49,9 +59,20 @@ impl OpenError {
         match self {
             Self::Locked { .. } => Some("stop the other one, or give this one a `--root` of its own".to_owned()),
             Self::Damaged { path, .. } => Some(format!(
-                "move `{}` away to start without names; the blobs and layers are kept, and pulling an image again is quick",
-                path.display()
+                "`layerd recover --root {}` makes it anew from what is left of it and of its last version; blobs and layers are kept",
+                path.parent().unwrap_or(path).display()
             )),
+            Self::Newer { .. } => Some(
+                "start the layerd that has written it, or a newer one, or give this one a `--root` of its own"
+                    .to_owned(),
+            ),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => Some(
+                "the file system is mounted read-only; the kernel does that by itself after an error: see `dmesg`"
+                    .to_owned(),
+            ),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("make some room where the store lies".to_owned())
+            }
             Self::Io { .. } => None,
         }
     }

@@ -5,6 +5,8 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
 
 use layer_digest::{BlobId, Digest, Verified};
+use layer_fs::Dir;
+use layer_fs::failpoint::{Step, reach};
 
 use crate::{Store, StoreError};
 
@@ -36,6 +38,7 @@ impl Store {
             Ok((file, len))
         };
         let (file, len) = open().map_err(StoreError::io("open", ingest_name(id.0)))?;
+        reach(Step::IngestOpened);
         Ok(Ingest { store: Arc::clone(self), id, file, len, started_writeback: len })
     }
 
@@ -81,6 +84,7 @@ impl Ingest {
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.file.write_all(bytes).map_err(StoreError::io("write", ingest_name(self.id.0)))?;
         self.len += bytes.len() as u64;
+        reach(Step::IngestAppended);
         if self.len - self.started_writeback >= WRITEBACK_EVERY {
             layer_fs::start_writeback(&self.file);
             self.started_writeback = self.len;
@@ -128,6 +132,27 @@ impl Ingest {
     pub(crate) fn publish(mut self, proof: &Verified<BlobId>) -> Result<(), StoreError> {
         self.store.adopt_blob(&part_name(self.id.0), proof, &mut self.file)
     }
+}
+
+/// Removes what nothing can go on from: empty files, and those that are not named as partial blobs are. Says how many are kept, and how many
+/// were removed.
+pub(crate) fn tidy(ingest: &Dir) -> std::io::Result<(usize, usize)> {
+    let (mut kept, mut removed) = (0, 0);
+    for (name, _) in ingest.entries()? {
+        let is_part = name.to_str().is_ok_and(is_part_name);
+        if is_part && ingest.stat(name.as_c_str())?.is_some_and(|stat| stat.st_size > 0) {
+            kept += 1;
+        } else {
+            layer_fs::remove_tree(ingest, &name)?;
+            removed += 1;
+        }
+    }
+    Ok((kept, removed))
+}
+
+fn is_part_name(name: &str) -> bool {
+    let digest = name.strip_suffix(".part").and_then(|name| name.split_once('-'));
+    digest.is_some_and(|(algorithm, hex)| format!("{algorithm}:{hex}").parse::<Digest>().is_ok())
 }
 
 fn part_name(digest: Digest) -> String {

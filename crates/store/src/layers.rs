@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use layer_digest::{BlobId, DiffId, Verified};
 use layer_fs::Dir;
+use layer_fs::failpoint::{Step, reach};
 
 use crate::store::Grave;
 use crate::{Ingest, LayerRecord, Store, StoreError};
@@ -29,6 +30,13 @@ pub struct Layer {
 #[derive(Debug, Default)]
 pub(crate) struct Records(Mutex<HashMap<DiffId, Arc<LayerRecord>>>);
 
+impl Records {
+    /// How many have been read.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
 /// A layer being unpacked, which nobody sees. Dropped without [`StagedLayer::commit`], it is removed.
 #[derive(Debug)]
 pub struct StagedLayer {
@@ -40,26 +48,36 @@ pub struct StagedLayer {
 }
 
 impl Store {
-    /// The layer of a diffID, if it is in the store. What has the name is whole: it got it when it was.
+    /// The layer of a diffID, if it is in the store. What has the name is whole: it got it when it was. One whose record or folder somebody has
+    /// damaged since is as good as missing.
     ///
     /// # Errors
     ///
-    /// When its record can't be read.
+    /// When the disk fails.
     pub fn layer(&self, id: DiffId) -> Result<Option<Layer>, StoreError> {
         let fs = self.path().join(layer_name(id)).join(FILES);
         if let Some(record) = self.records.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
             return Ok(Some(Layer { record: Arc::clone(record), fs }));
         }
         let folder = self.layer_dir(id)?;
-        let bytes = match folder.open_dir(id.0.hex()).and_then(|dir| dir.read(RECORD, MAX_RECORD)) {
+        let read = || -> std::io::Result<Vec<u8>> {
+            let dir = folder.open_dir(id.0.hex())?;
+            dir.open_dir(FILES)?;
+            dir.read(RECORD, MAX_RECORD)
+        };
+        let bytes = match read() {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::io("read", format!("{}/{RECORD}", layer_name(id)))(error)),
         };
-        let record: LayerRecord = serde_json::from_slice(&bytes).map_err(|error| {
-            StoreError::io("read", format!("{}/{RECORD}", layer_name(id)))(std::io::Error::from(error))
-        })?;
-        let record = Arc::new(record);
+        let record = match serde_json::from_slice::<LayerRecord>(&bytes) {
+            Ok(record) if record.diff_id == id => Arc::new(record),
+            // As good as missing: a pull unpacks the layer anew, in its place.
+            _ => {
+                tracing::warn!(layer = %id, "the record of a layer is damaged");
+                return Ok(None);
+            }
+        };
         self.records.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&record));
         Ok(Some(Layer { record, fs }))
     }
@@ -72,6 +90,7 @@ impl Store {
     pub fn stage_layer(self: &Arc<Self>) -> Result<StagedLayer, StoreError> {
         let make = || -> std::io::Result<StagedLayer> {
             let (name, dir) = self.stage()?;
+            reach(Step::Staged);
             let fs = dir.create_dir(FILES, 0o755)?;
             Ok(StagedLayer { store: Arc::clone(self), name, dir, fs, committed: false })
         };
@@ -86,6 +105,19 @@ impl Store {
     /// The diffID that a blob is known to decompress to.
     pub fn known_diff(&self, blob: BlobId) -> Option<DiffId> {
         self.facts.diff(blob)
+    }
+
+    /// Whether a blob is known to decompress to a layer that is here: by the database, or, since that may have forgotten it, by the record of
+    /// the layer, which names the blob that it was unpacked from.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn is_proven(&self, blob: BlobId, diff: DiffId) -> Result<bool, StoreError> {
+        if self.known_diff(blob) == Some(diff) {
+            return Ok(true);
+        }
+        Ok(self.layer(diff)?.is_some_and(|layer| layer.record.blob == blob))
     }
 
     /// The layers in the store.
@@ -159,24 +191,41 @@ impl StagedLayer {
         let what = || layer_name(id);
         let json =
             serde_json::to_vec(record).map_err(|error| StoreError::io("write", what())(std::io::Error::from(error)))?;
+        reach(Step::Unpacked);
         let write = || {
             self.dir.write_atomic(RECORD, &json, 0o400)?;
+            reach(Step::RecordWritten);
             // One sync covers the files of the layer, its record and the blob: all lie on one file system.
             self.store.sync.sync(&self.store.root)
         };
         write().map_err(StoreError::io("write", what()))?;
+        reach(Step::Synced);
         if let Some((ingest, proof)) = blob {
             ingest.publish(proof)?;
         }
         let folder = self.store.layer_dir(id)?;
-        match self.store.staging.publish(self.name.as_str(), &folder, id.0.hex().as_str()) {
+        let hex = id.0.hex();
+        let mut published = self.store.staging.publish(self.name.as_str(), &folder, hex.as_str());
+        let is_taken = published.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::AlreadyExists);
+        // One that is damaged makes way.
+        let old = if is_taken && self.store.layer(id)?.is_none() { self.store.bury_layer(id)? } else { None };
+        if old.is_some() {
+            published = self.store.staging.publish(self.name.as_str(), &folder, hex.as_str());
+        }
+        match published {
             Ok(()) => self.committed = true,
             // Somebody else has unpacked the same layer meanwhile: theirs is as good, and ours is removed.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(StoreError::io("publish", what())(error)),
         }
+        reach(Step::LayerNamed);
         folder.sync().map_err(StoreError::io("sync", what()))?;
+        reach(Step::LayerPublished);
         self.store.facts.set_diff(record.blob, id);
+        reach(Step::FactKept);
+        if let Some(old) = old {
+            self.store.clear_grave(old)?;
+        }
         Ok(())
     }
 }

@@ -3,12 +3,15 @@
 //! ```text
 //! <root>/                        0700, one process at a time (lock)
 //!   oci-layout, index.json       the store as an OCI image-layout; index.json holds the names
+//!   index.json.bak               the names before the last change
+//!   format                       the version of this layout
 //!   blobs/sha256/<hex>           indexes, manifests, configs, compressed layers: name = content, read-only
 //!   layers/sha256/<hex>/         one unpacked layer by its diffID: fs/ in overlay form, and layer.json
 //!   ingest/<algorithm>-<hex>.part  a blob on its way in: the bytes that have come so far
 //!   staging/<n>/                 a layer being unpacked, or a tree being removed; emptied at start
 //!   mounts/                      what the engine keeps for mounted images
 //!   db/                          sled: facts that are quick to look up and cheap to lose
+//!   reserve                      room to be given up when the disk is full
 //!   lock
 //! ```
 //!
@@ -23,10 +26,14 @@ mod catalog;
 mod documents;
 mod error;
 mod facts;
+mod format;
+mod index;
 mod ingest;
 mod layers;
 mod lease;
 mod record;
+mod recover;
+mod start;
 mod store;
 mod sweep;
 mod sync;
@@ -37,4 +44,6 @@ pub use ingest::Ingest;
 pub use layers::{Layer, StagedLayer};
 pub use lease::Lease;
 pub use record::{ForeignLink, LayerRecord};
+pub use recover::{Recovered, recover};
+pub use start::Started;
 pub use store::Store;

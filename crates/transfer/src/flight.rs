@@ -115,8 +115,8 @@ impl Flights {
     pub(crate) fn is_stored(&self, descriptor: &Descriptor, diff: DiffId) -> Result<bool, StoreError> {
         let store = &self.0.store;
         Ok(store.has_blob(descriptor)?
-            && store.known_diff(BlobId(descriptor.digest)) == Some(diff)
-            && store.layer(diff)?.is_some())
+            && store.layer(diff)?.is_some()
+            && store.is_proven(BlobId(descriptor.digest), diff)?)
     }
 
     /// Whether the store has a blob, and the layer that it is known to hold: all that can be told before the image's config is known.

@@ -11,6 +11,7 @@
 mod api;
 mod client;
 mod concurrency;
+mod crash;
 mod docker_cli;
 mod layering;
 mod lifecycle;

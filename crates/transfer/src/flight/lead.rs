@@ -146,7 +146,7 @@ impl Lead<'_> {
             Ok(Found {
                 blob: store.has_blob(&descriptor)?,
                 layer: store.layer(diff)?.is_some(),
-                proven: store.known_diff(BlobId(descriptor.digest)) == Some(diff),
+                proven: store.is_proven(BlobId(descriptor.digest), diff)?,
             })
         };
         joined(self.spawn(look).await)?.map_err(LayerError::Store)

@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use bytes::{Buf as _, Bytes};
 use layer_compression::Decoder;
 use layer_digest::{BlobId, DiffId, Verified, Verifier};
+use layer_fs::failpoint::{Step, reach};
 use layer_store::{Ingest, StagedLayer, StoreError};
 use layer_unpack::Applied;
 
@@ -93,6 +94,7 @@ pub(super) fn wire(
             Ok(0) => break,
             Ok(len) => {
                 chunk.truncate(len);
+                reach(Step::Inflated);
                 // The second thread stops early when it fails. If the disk did, there is no use in going on.
                 if belt.to_tar.send(chunk).is_err() {
                     if belt.disk_failed.load(Ordering::Acquire) {
@@ -308,6 +310,7 @@ impl BufRead for TarReader {
             if let Ok(chunk) = self.belt.from_wire.recv() {
                 self.verifier.update(&chunk).map_err(io::Error::other)?;
                 self.chunk = chunk;
+                reach(Step::Unpacking);
             }
         }
         Ok(&self.chunk[self.at..])

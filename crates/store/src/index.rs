@@ -53,7 +53,11 @@ pub(crate) fn keep_previous(root: &Dir) {
     let keep = || -> io::Result<()> {
         root.remove_file(LINK)?;
         match rustix::fs::linkat(root, FILE, root, LINK, AtFlags::empty()) {
-            Ok(()) => Ok(rustix::fs::renameat(root, LINK, root, BACKUP)?),
+            Ok(()) => {
+                rustix::fs::renameat(root, LINK, root, BACKUP)?;
+                // Nothing is renamed if both names are the same file's already.
+                root.remove_file(LINK)
+            }
             // At the first start there is nothing to keep.
             Err(rustix::io::Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
@@ -142,6 +146,11 @@ mod tests {
         assert_eq!(root.read(BACKUP, 10).unwrap(), b"two");
         let inode = |name| root.stat(name).unwrap().unwrap().st_ino;
         assert_ne!(inode(FILE), inode(BACKUP));
+        assert_eq!(root.entries().unwrap().len(), 2);
+        // Doing it again without a change in between leaves nothing else, either.
+        keep_previous(&root);
+        keep_previous(&root);
+        assert_eq!(root.read(BACKUP, 10).unwrap(), b"three");
         assert_eq!(root.entries().unwrap().len(), 2);
     }
 }

@@ -3,8 +3,8 @@
 //! The store lies in memory: what a killed process has written stays, whether or not it has reached a disk. What a power cut leaves is another
 //! matter, and another file's.
 
-mod chance;
-mod world;
+pub(crate) mod chance;
+pub(crate) mod world;
 
 use layer_fs::failpoint::Step;
 

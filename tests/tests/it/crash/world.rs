@@ -12,6 +12,7 @@ use layer_testkit::tree::{Tree, assert_same, gnu_tar_reference};
 use serde_json::Value;
 
 use super::chance::Chance;
+use crate::disk::Disk;
 use crate::service::{Daemon, Running, eventually};
 
 /// What the daemon is doing when it is killed.
@@ -31,6 +32,8 @@ const BYTES_PER_SECOND: u64 = 6 << 20;
 
 pub(crate) struct World {
     daemon: Daemon,
+    /// What the store lies on, if that dies along with the daemon.
+    disk: Option<Disk>,
     registry: Registry,
     /// What can be pulled: name, image, and the tree that it unpacks to.
     images: Vec<(String, Image, Tree)>,
@@ -44,13 +47,18 @@ pub(crate) struct World {
 
 /// What lies in the store of one image.
 #[derive(Debug)]
-struct Disk {
+struct Stock {
     blobs: Vec<String>,
     partials: HashMap<String, u64>,
 }
 
 impl World {
+    /// With a store in memory.
     pub(crate) fn new() -> Self {
+        Self::on(Daemon::prepare_in_memory(), None)
+    }
+
+    pub(crate) fn on(mut daemon: Daemon, disk: Option<Disk>) -> Self {
         let registry = Registry::start().unwrap();
         let [base, middle, top] = layers();
         let images = [("one", [base.clone(), middle]), ("two", [base, top])];
@@ -61,10 +69,10 @@ impl World {
             gnu_tar_reference(&image.tars().unwrap(), folder.path()).unwrap();
             (name, image, Tree::read(folder.path()).unwrap())
         });
-        let mut daemon = Daemon::prepare_in_memory();
         daemon.again();
         Self {
             daemon,
+            disk,
             registry,
             images: images.into(),
             alias: "lab/alias:1".to_owned(),
@@ -112,20 +120,36 @@ impl World {
 
     /// A round in which the daemon is killed at some moment of what it does.
     pub(crate) fn round_within(&mut self, deed: Deed, chance: &mut Chance) {
+        let usual = *self.usual.entry(name_of(deed)).or_insert(Duration::from_millis(200));
+        self.round_after(deed, usual.mul_f64(chance.below(1000) as f64 / 800.0), chance);
+    }
+
+    /// A round in which the daemon is killed as soon as it has reported that all is done.
+    pub(crate) fn round_when_done(&mut self, deed: Deed, chance: &mut Chance) {
+        self.round_after(deed, Duration::MAX, chance);
+    }
+
+    fn round_after(&mut self, deed: Deed, moment: Duration, chance: &mut Chance) {
         let number = chance.below(self.images.len());
         self.prepare(deed, number);
-        let usual = *self.usual.entry(name_of(deed)).or_insert(Duration::from_millis(200));
-        let moment = usual.mul_f64(chance.below(1000) as f64 / 800.0);
         let begun = Instant::now();
         let mut client = self.begin(deed, number);
         // It is killed then, or when all is done, whatever comes first.
         while begun.elapsed() < moment && !client.has_ended() {
             std::thread::sleep(Duration::from_micros(200));
         }
+        let took = begun.elapsed();
+        if let Some(disk) = &self.disk {
+            disk.cut();
+        }
         self.daemon.kill();
         let done = client.end().code == Some(0);
+        assert!(done || moment < Duration::MAX, "{deed:?} failed");
         if done {
-            self.usual.insert(name_of(deed), (usual + begun.elapsed()) / 2);
+            self.usual.insert(name_of(deed), took);
+        }
+        if let Some(disk) = &self.disk {
+            disk.again();
         }
         self.after(deed, number, done, &format!("{deed:?} after {moment:?}"));
     }
@@ -163,7 +187,7 @@ impl World {
     /// The next start, and what must hold then; the deed is done to its end, and all is taken away again.
     fn after(&mut self, deed: Deed, number: usize, done: bool, what: &str) {
         let (name, image, _) = self.images[number].clone();
-        let disk = self.disk(&image);
+        let stock = self.stock(&image);
         self.note(&image);
         self.registry.heal();
         self.daemon.again();
@@ -184,8 +208,8 @@ impl World {
             let tail = format!("/blobs/{digest}");
             let gets: Vec<_> =
                 requests[asked..].iter().filter(|one| one.is_blob_get() && one.path.ends_with(&tail)).collect();
-            let partial = disk.partials.get(digest).copied().unwrap_or(0);
-            if disk.blobs.contains(digest) || partial == size {
+            let partial = stock.partials.get(digest).copied().unwrap_or(0);
+            if stock.blobs.contains(digest) || partial == size {
                 assert!(gets.is_empty(), "{what}: `{digest}` was there, and was fetched again");
             } else {
                 assert_eq!(gets.len(), 1, "{what}: `{digest}`");
@@ -253,19 +277,19 @@ impl World {
         format!("docker.io/{}", self.alias)
     }
 
-    fn disk(&self, image: &Image) -> Disk {
-        let mut disk = Disk { blobs: Vec::new(), partials: HashMap::new() };
+    fn stock(&self, image: &Image) -> Stock {
+        let mut stock = Stock { blobs: Vec::new(), partials: HashMap::new() };
         for layer in &image.layers {
             let digest = &layer.blob.digest;
             let hex = digest.strip_prefix("sha256:").unwrap();
             if self.daemon.root().join("blobs/sha256").join(hex).exists() {
-                disk.blobs.push(digest.clone());
+                stock.blobs.push(digest.clone());
             }
             if let Ok(meta) = fs::metadata(self.daemon.root().join(format!("ingest/sha256-{hex}.part"))) {
-                disk.partials.insert(digest.clone(), meta.len());
+                stock.partials.insert(digest.clone(), meta.len());
             }
         }
-        disk
+        stock
     }
 
     /// Notes how far the image was when the daemon died.

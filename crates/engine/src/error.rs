@@ -156,9 +156,8 @@ impl EngineError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Mounted { target, .. } => Some(format!("unmount it first: `layer umount {}`", target.display())),
-            Self::Store(StoreError::Damaged(_) | StoreError::NoLayer(_) | StoreError::NoBlob(_)) => {
-                Some("pull the image again: what is missing or damaged is fetched anew".to_owned())
-            }
+            Self::Store(error) => error.hint(),
+            Self::MountFiles { source, .. } => layer_store::disk_hint(source).map(str::to_owned),
             _ => None,
         }
     }

@@ -66,15 +66,23 @@ impl OpenError {
                 "start the layerd that has written it, or a newer one, or give this one a `--root` of its own"
                     .to_owned(),
             ),
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => Some(
-                "the file system is mounted read-only; the kernel does that by itself after an error: see `dmesg`"
-                    .to_owned(),
-            ),
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("make some room where the store lies".to_owned())
-            }
-            Self::Io { .. } => None,
+            Self::Io { source, .. } => disk_hint(source).map(str::to_owned),
         }
+    }
+}
+
+/// The device, or the file system on it, has failed. Spec: errno(3).
+const EIO: i32 = 5;
+
+/// What the administrator can do about an error of the kernel's.
+pub fn disk_hint(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            Some("the file system is read-only, which the kernel makes of one that has an error: see `dmesg`")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some("make room where the store lies"),
+        _ if error.raw_os_error() == Some(EIO) => Some("the disk, or the file system on it, has failed: see `dmesg`"),
+        _ => None,
     }
 }
 
@@ -118,6 +126,17 @@ impl StoreError {
     pub(crate) fn io<E: Into<io::Error>>(action: &'static str, what: impl Into<String>) -> impl FnOnce(E) -> Self {
         let what = what.into();
         move |source| Self::Io { action, what, source: source.into() }
+    }
+
+    /// What the administrator can do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Damaged(_) | Self::NoLayer(_) | Self::NoBlob(_) => {
+                Some("pull the image again: what is missing or damaged is fetched anew".to_owned())
+            }
+            Self::Io { source, .. } => disk_hint(source).map(str::to_owned),
+            Self::Document { .. } => None,
+        }
     }
 
     /// The error of the disk behind this one, where there is one.

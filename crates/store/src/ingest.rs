@@ -53,6 +53,17 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Throws away what has come of a blob. Nobody may have it open.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn discard_partial(&self, id: BlobId) -> Result<(), StoreError> {
+        self.ingest.remove_file(part_name(id.0).as_str()).map_err(StoreError::io("remove", ingest_name(id.0)))
+    }
+}
+
 impl Ingest {
     /// How many bytes there are.
     pub fn len(&self) -> u64 {
@@ -114,8 +125,7 @@ impl Ingest {
     ///
     /// When the disk fails.
     pub fn discard(self) -> Result<(), StoreError> {
-        let name = part_name(self.id.0);
-        self.store.ingest.remove_file(name.as_str()).map_err(StoreError::io("remove", ingest_name(self.id.0)))
+        self.store.discard_partial(self.id)
     }
 
     /// Gives the blob its place. It is durable when this returns.

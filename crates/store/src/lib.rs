@@ -39,7 +39,7 @@ mod sweep;
 mod sync;
 
 pub use catalog::Named;
-pub use error::{OpenError, StoreError};
+pub use error::{OpenError, StoreError, disk_hint};
 pub use ingest::Ingest;
 pub use layers::{Layer, StagedLayer};
 pub use lease::Lease;

@@ -17,6 +17,9 @@ use crate::start::{self, Folders, PRIVATE, Started};
 use crate::sync::GroupSync;
 use crate::{OpenError, StoreError, format, index};
 
+/// With a smaller part of the disk free than one of so many, it counts as nearly full.
+const NEARLY_FULL: u64 = 16;
+
 /// An open store. It belongs to this process until it is dropped.
 #[derive(Debug)]
 pub struct Store {
@@ -111,6 +114,16 @@ impl Store {
     /// When the kernel can't tell.
     pub fn free_bytes(&self) -> Result<u64, StoreError> {
         self.root.free_bytes().map_err(StoreError::io("ask for the free room of", "/"))
+    }
+
+    /// Whether the disk is so full that a partial download is worth less than its room: less than a sixteenth is free.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel can't tell.
+    pub fn is_nearly_full(&self) -> Result<bool, StoreError> {
+        let ask = || Ok::<_, io::Error>(self.root.free_bytes()? < self.root.total_bytes()? / NEARLY_FULL);
+        ask().map_err(StoreError::io("ask for the free room of", "/"))
     }
 
     /// Makes an empty folder in `staging/` under a name of its own.

@@ -170,6 +170,39 @@ impl Flights {
         Watcher { shared: Arc::clone(&self.0), blob: job.blob(), flight, state, is_leader }
     }
 
+    /// After the disk was full: waits until the flights of these blobs that nobody wants any more have let go of what they held, and throws away
+    /// what has come of the blobs if the disk is nearly full all the same. Otherwise it is kept, to go on from.
+    pub(crate) async fn give_room(&self, blobs: Vec<BlobId>) {
+        for blob in &blobs {
+            let ending = {
+                let flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
+                flights.get(blob).map(|(flight, _)| Arc::clone(flight)).filter(|flight| flight.cancel.is_cancelled())
+            };
+            if let Some(flight) = ending {
+                flight.gone.cancelled().await;
+            }
+        }
+        let shared = Arc::clone(&self.0);
+        let discard = move || -> Result<(), StoreError> {
+            if !shared.store.is_nearly_full()? {
+                return Ok(());
+            }
+            for blob in blobs {
+                // While the table is locked no flight begins, so that nobody opens what is removed.
+                let flights = shared.flights.lock().unwrap_or_else(PoisonError::into_inner);
+                if !flights.contains_key(&blob) {
+                    shared.store.discard_partial(blob)?;
+                }
+            }
+            Ok(())
+        };
+        match tokio::task::spawn_blocking(discard).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "could not make room"),
+            Err(error) => tracing::warn!(%error, "could not make room"),
+        }
+    }
+
     /// Cancels all flights, present and future, and waits until the present ones are gone.
     pub(crate) async fn shutdown(&self) {
         self.0.shutdown.cancel();

@@ -8,12 +8,15 @@
     reason = "a test that cannot go on should end where it stands, and tell why"
 )]
 
+mod access;
 mod api;
 mod client;
 mod concurrency;
 mod crash;
+mod damage;
 mod disk;
 mod docker_cli;
+mod full_disk;
 mod layering;
 mod lifecycle;
 mod memory;

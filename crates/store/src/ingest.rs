@@ -8,6 +8,7 @@ use layer_digest::{BlobId, Digest, Verified};
 use layer_fs::Dir;
 use layer_fs::failpoint::{Step, reach};
 
+use crate::sync::Epoch;
 use crate::{Store, StoreError};
 
 /// From one such stretch to the next the kernel is asked to begin writing.
@@ -23,6 +24,7 @@ pub struct Ingest {
     file: File,
     len: u64,
     started_writeback: u64,
+    begun: Epoch,
 }
 
 impl Store {
@@ -32,14 +34,19 @@ impl Store {
     ///
     /// When it can't be opened.
     pub fn ingest(self: &Arc<Self>, id: BlobId) -> Result<Ingest, StoreError> {
+        let begun = self.sync.epoch();
         let open = || -> std::io::Result<(File, u64)> {
             let mut file = self.ingest.open_or_create(&part_name(id.0), 0o600)?;
+            // What a failed sync may have lost is read from memory as if nothing had happened.
+            if !begun.is_first() {
+                file.set_len(0)?;
+            }
             let len = file.seek(SeekFrom::End(0))?;
             Ok((file, len))
         };
         let (file, len) = open().map_err(StoreError::io("open", ingest_name(id.0)))?;
         reach(Step::IngestOpened);
-        Ok(Ingest { store: Arc::clone(self), id, file, len, started_writeback: len })
+        Ok(Ingest { store: Arc::clone(self), id, file, len, started_writeback: len, begun })
     }
 
     /// How many bytes of a blob an earlier attempt has left.
@@ -134,8 +141,13 @@ impl Ingest {
     ///
     /// When the disk fails.
     pub fn commit(self, proof: &Verified<BlobId>) -> Result<(), StoreError> {
-        self.store.sync.sync(&self.store.root).map_err(StoreError::io("sync", ingest_name(self.id.0)))?;
+        self.store.sync.sync(&self.store.root, self.begun).map_err(StoreError::io("sync", ingest_name(self.id.0)))?;
         self.publish(proof)
+    }
+
+    /// When it was begun.
+    pub(crate) fn begun(&self) -> Epoch {
+        self.begun
     }
 
     /// Gives the blob its place, after a sync that covered it.

@@ -9,6 +9,7 @@ use layer_fs::Dir;
 use layer_fs::failpoint::{Step, reach};
 
 use crate::store::Grave;
+use crate::sync::Epoch;
 use crate::{Ingest, LayerRecord, Store, StoreError};
 
 const RECORD: &str = "layer.json";
@@ -44,6 +45,7 @@ pub struct StagedLayer {
     name: String,
     dir: Dir,
     fs: Dir,
+    begun: Epoch,
     committed: bool,
 }
 
@@ -88,11 +90,12 @@ impl Store {
     ///
     /// When the disk is full or fails.
     pub fn stage_layer(self: &Arc<Self>) -> Result<StagedLayer, StoreError> {
+        let begun = self.sync.epoch();
         let make = || -> std::io::Result<StagedLayer> {
             let (name, dir) = self.stage()?;
             reach(Step::Staged);
             let fs = dir.create_dir(FILES, 0o755)?;
-            Ok(StagedLayer { store: Arc::clone(self), name, dir, fs, committed: false })
+            Ok(StagedLayer { store: Arc::clone(self), name, dir, fs, begun, committed: false })
         };
         make().map_err(StoreError::io("make a folder in", "staging"))
     }
@@ -192,11 +195,12 @@ impl StagedLayer {
         let json =
             serde_json::to_vec(record).map_err(|error| StoreError::io("write", what())(std::io::Error::from(error)))?;
         reach(Step::Unpacked);
+        let begun = blob.as_ref().map_or(self.begun, |(ingest, _)| ingest.begun().min(self.begun));
         let write = || {
             self.dir.write_atomic(RECORD, &json, 0o400)?;
             reach(Step::RecordWritten);
             // One sync covers the files of the layer, its record and the blob: all lie on one file system.
-            self.store.sync.sync(&self.store.root)
+            self.store.sync.sync(&self.store.root, begun)
         };
         write().map_err(StoreError::io("write", what()))?;
         reach(Step::Synced);

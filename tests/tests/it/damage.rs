@@ -10,6 +10,9 @@ use layer_testkit::tree::{Tree, assert_same, gnu_tar_reference};
 
 use crate::service::{Daemon, run};
 
+/// What is done to a file or folder.
+type Harm = fn(&Path);
+
 fn image() -> Image {
     let layer = |seed: u64| LayerBuilder::new().file(format!("file{seed}"), noise(seed, 100_000)).gzip();
     ImageBuilder::new().layers([layer(1), layer(2)]).build()
@@ -45,7 +48,7 @@ fn root_a_pull_heals_what_was_damaged() {
     let name = registry.put_image("lab/damaged", "1", &image);
     let blob = |digest: &str| PathBuf::from("blobs").join(digest.replace(':', "/"));
     let layer = PathBuf::from("layers").join(image.layers[0].diff_id.replace(':', "/"));
-    let harms: [(&str, PathBuf, fn(&Path)); 10] = [
+    let harms: [(&str, PathBuf, Harm); 10] = [
         ("manifest flipped", blob(image.digest()), flip),
         ("manifest cut", blob(image.digest()), cut),
         ("manifest gone", blob(image.digest()), |path| fs::remove_file(path).unwrap()),

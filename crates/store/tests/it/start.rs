@@ -8,6 +8,9 @@ use layer_store::{LayerRecord, Store};
 
 use super::{keep_image, keep_layer, open};
 
+/// What is done to a file.
+type Harm = fn(&Path);
+
 const IMAGES: usize = 200;
 const LAYERS: usize = 5000;
 
@@ -79,7 +82,7 @@ fn root_a_start_reads_nothing_for_each_layer() {
 /// Whatever has happened to the database's files, the store opens, names are there, and every layer is known for what it is.
 #[test]
 fn root_the_database_may_be_damaged_in_any_way() {
-    let damage: [(&str, fn(&Path)); 6] = [
+    let damage: [(&str, Harm); 6] = [
         ("removed", |path| fs::remove_file(path).unwrap()),
         ("emptied", |path| fs::write(path, "").unwrap()),
         ("cut in half", |path| {
@@ -92,7 +95,11 @@ fn root_the_database_may_be_damaged_in_any_way() {
         }),
         ("garbled", |path| {
             let mut bytes = fs::read(path).unwrap();
-            bytes.iter_mut().enumerate().for_each(|(at, byte)| *byte = byte.wrapping_mul(31).wrapping_add(at as u8));
+            let mut last = 7u8;
+            for byte in &mut bytes {
+                last = byte.wrapping_mul(31).wrapping_add(last);
+                *byte = last;
+            }
             fs::write(path, bytes).unwrap();
         }),
         ("flipped", |path| {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use layer_digest::{BlobId, DiffId, Verified};
 use layer_fs::Dir;
@@ -140,17 +140,22 @@ impl Store {
         Ok(ids)
     }
 
-    /// Fills the facts anew from the records of the layers.
-    pub(crate) fn rebuild_facts(&self) {
-        let ids = self.layer_ids().unwrap_or_default();
+    /// Fills the database anew from the records of the layers, if the start has found it lost or damaged. Until that is done, [`is_proven`](Self::is_proven)
+    /// knows all the same, and reads the record it needs. Ends early when the store is dropped meanwhile.
+    pub fn refill(store: &Weak<Self>) {
+        let Some(ids) = store.upgrade().filter(|store| store.started().is_empty).map(|store| store.layer_ids()) else {
+            return;
+        };
         let mut learnt = 0;
-        for id in ids {
-            if let Ok(Some(layer)) = self.layer(id) {
-                self.facts.set_diff(layer.record.blob, id);
+        for id in ids.unwrap_or_default() {
+            // Held for one layer at a time: whoever drops the store waits for nothing.
+            let Some(store) = store.upgrade() else { return };
+            if let Ok(Some(layer)) = store.layer(id) {
+                store.facts.set_diff(layer.record.blob, id);
                 learnt += 1;
             }
         }
-        tracing::info!(learnt, "rebuilt the facts from the layers");
+        tracing::info!(learnt, "filled the database anew from the layers");
     }
 
     /// Takes a layer out of sight. What it returns is to be cleared.

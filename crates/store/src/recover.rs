@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use layer_digest::{BlobId, DiffId, Digest, Verifier};
 use layer_oci::{Descriptor, Document, media_type};
@@ -56,7 +57,8 @@ pub fn recover(path: &Path) -> Result<Recovered, OpenError> {
     let mut found = Recovered::default();
     std::fs::metadata(path).map_err(failed("find", path.to_owned()))?;
     repair_files(path, &mut found)?;
-    let store = Store::open(path)?;
+    let store = Arc::new(Store::open(path)?);
+    Store::refill(&Arc::downgrade(&store));
     found.root = store.path().to_owned();
     let examined = store
         .examine_blobs(&mut found)

@@ -33,15 +33,17 @@ pub struct Started {
     pub useless: usize,
     /// How many partial downloads are kept.
     pub partials: usize,
-    /// Whether the database was filled anew.
-    pub rebuilt: bool,
-    /// How many records of layers were read for that: none otherwise.
+    /// Whether the database was lost or damaged, and has to be [filled anew](crate::Store::refill).
+    pub is_empty: bool,
+    /// How many records of layers were read: the start needs none.
     pub records_read: usize,
 }
 
 /// The folders of a store, which belongs to this process while they are open.
 #[derive(Debug)]
 pub(crate) struct Folders {
+    /// Whether there was no store before.
+    pub(crate) is_new: bool,
     pub(crate) path: PathBuf,
     pub(crate) root: Dir,
     pub(crate) blobs: Dir,
@@ -126,7 +128,8 @@ pub(crate) fn start(path: &Path) -> Result<(Folders, Started), OpenError> {
         started.migrated_from = Some(number);
     }
     root.sync().map_err(failed("sync", path.clone()))?;
-    Ok((Folders { path, root, blobs, layers, ingest, staging, lock }, started))
+    let is_new = found == Found::New;
+    Ok((Folders { is_new, path, root, blobs, layers, ingest, staging, lock }, started))
 }
 
 /// Whether a store that isn't new has no list of names: then it has lost it.

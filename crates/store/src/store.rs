@@ -50,13 +50,13 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let begun = std::time::Instant::now();
         let (folders, started) = start::start(path)?;
-        let Folders { path, root, blobs, layers, ingest, staging, lock } = folders;
+        let Folders { is_new, path, root, blobs, layers, ingest, staging, lock } = folders;
         let catalog = Catalog::load(&root, &path)?;
         if format::look(&root).is_ok_and(|found| found != format::Found::Known(format::PRESENT)) {
             format::write(&root, format::PRESENT).map_err(start::failed("write", path.join("format")))?;
         }
         index::keep_reserve(&root);
-        let (facts, rebuilt) = Facts::open(&path.join("db"))?;
+        let (facts, is_empty) = Facts::open(&path.join("db"))?;
         // The database makes its files as the umask says.
         root.ensure_dir("db", PRIVATE).map_err(start::failed("open", path.join("db")))?;
         let mut store = Self {
@@ -72,15 +72,12 @@ impl Store {
             facts,
             sync: GroupSync::default(),
             counter: AtomicU64::new(0),
-            started: Started { rebuilt, ..started },
+            started: Started { is_empty: is_empty && !is_new, ..started },
             _lock: lock,
             path,
         };
-        if rebuilt {
-            store.rebuild_facts();
-        }
         store.started.records_read = store.records.len();
-        let Started { migrated_from, temporary, staged, useless, partials, records_read, .. } = store.started;
+        let Started { migrated_from, temporary, staged, useless, partials, is_empty, records_read } = store.started;
         tracing::info!(
             root = %store.path.display(),
             migrated_from,
@@ -88,7 +85,7 @@ impl Store {
             staged,
             useless,
             partials,
-            rebuilt,
+            is_empty,
             records_read,
             images = store.names().len(),
             took = ?begun.elapsed(),

@@ -94,7 +94,14 @@ impl Store {
         let make = || -> std::io::Result<StagedLayer> {
             let (name, dir) = self.stage()?;
             reach(Step::Staged);
-            let fs = dir.create_dir(FILES, 0o755)?;
+            let fs = match dir.create_dir(FILES, 0o755) {
+                Ok(fs) => fs,
+                Err(error) => {
+                    // On a full disk the first folder may be the last that fits.
+                    let _ = self.clear_staged(&name);
+                    return Err(error);
+                }
+            };
             Ok(StagedLayer { store: Arc::clone(self), name, dir, fs, begun, committed: false })
         };
         make().map_err(StoreError::io("make a folder in", "staging"))

@@ -82,6 +82,8 @@ fn root_a_disk_that_is_full_at_any_step_costs_that_pull_alone() {
         "staged",
         "unpacking",
         "unpacked",
+        "blob-published",
+        "layer-published",
         "document-writing",
         "document-writing=1*off",
         "index-writing=1*off",
@@ -100,7 +102,11 @@ fn root_a_disk_that_is_full_at_any_step_costs_that_pull_alone() {
         lab.fails_for_room(client);
         lab.assert_consistent();
         let free = lab.disk.free();
-        assert_eq!(lab.daemon.list("ingest"), [""; 0], "{step}: with {free} bytes free, partials keep a full disk full");
+        assert_eq!(
+            lab.daemon.list("ingest"),
+            [""; 0],
+            "{step}: with {free} bytes free, partials keep a full disk full"
+        );
         lab.disk.make_room();
         lab.pulls();
         lab.daemon.kill();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use layer_engine::InsecureHost;
 
 use crate::config::{Address, LogFilter, NetworkArgs, RegistryArgs};
@@ -19,12 +19,15 @@ pub(crate) const DEFAULT_CONFIG: &str = "/etc/layerd/config.toml";
 #[derive(Clone, Debug, Parser)]
 #[command(name = "layerd", version, max_term_width = 100)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// The file with settings [default: /etc/layerd/config.toml, if it is there]
-    #[arg(long, value_name = "FILE", env = "LAYERD_CONFIG", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "FILE", env = "LAYERD_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
 
     /// The folder of the store; one daemon at a time can use it [default: /var/lib/layerd]
-    #[arg(long, value_name = "FOLDER", env = "LAYERD_ROOT", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "FOLDER", env = "LAYERD_ROOT", hide_env_values = true)]
     pub(crate) root: Option<PathBuf>,
 
     /// Where to listen: `unix://PATH`, or `fd://` for the sockets that systemd passes. Can be given more than once
@@ -60,6 +63,16 @@ pub(crate) struct Args {
     /// How many seconds running requests get to finish when the daemon is told to stop [default: 10]
     #[arg(long, value_name = "SECONDS", env = "LAYERD_SHUTDOWN_TIMEOUT", hide_env_values = true)]
     pub(crate) shutdown_timeout: Option<u16>,
+}
+
+/// What to do in place of serving.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Repairs a store that was damaged, while no daemon uses it, and says what it found
+    ///
+    /// Rebuilds `index.json` from what is left of it and of the version before it, and the database from the layers. Reads every blob, and removes
+    /// blobs and layers that are damaged: pulling the image again brings them in anew.
+    Recover,
 }
 
 #[cfg(test)]

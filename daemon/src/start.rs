@@ -1,13 +1,13 @@
 //! The life of the daemon: settings, store, sockets, service, end.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::num::NonZero;
 use std::time::Duration;
 
 use layer_engine::{Engine, Options};
 use listenfd::ListenFd;
 
-use crate::cli::Args;
+use crate::cli::{Args, Command};
 use crate::config::{ConfigError, Settings};
 use crate::failure::chain;
 use crate::listen::{self, ListenError, Socket};
@@ -32,6 +32,9 @@ pub(crate) enum StartError {
     /// Signals can't be waited for.
     #[error("wait for signals")]
     Signals(#[source] io::Error),
+    /// Nobody reads what was found.
+    #[error("tell what was found")]
+    Report(#[source] io::Error),
     /// The store can't be used.
     #[error(transparent)]
     Engine(#[from] layer_engine::OpenError),
@@ -47,13 +50,16 @@ impl StartError {
             Self::Config(error) => error.hint(),
             Self::Engine(error) => error.hint(),
             Self::Listen(error) => error.hint(),
-            Self::Threads(_) | Self::Signals(_) => None,
+            Self::Threads(_) | Self::Signals(_) | Self::Report(_) => None,
         }
     }
 }
 
 /// Runs the daemon until a signal ends it.
 pub(crate) fn run(args: Args) -> Result<(), StartError> {
+    if let Some(Command::Recover) = args.command {
+        return recover(args);
+    }
     // Before there are threads: it changes the environment.
     let mut passed = ListenFd::from_env();
     let settings = Settings::new(args.clone())?;
@@ -70,6 +76,14 @@ pub(crate) fn run(args: Args) -> Result<(), StartError> {
     // Whatever still runs on a blocking thread is a file operation that the next start makes up for.
     runtime.shutdown_timeout(LAST_WORDS);
     result
+}
+
+/// Repairs the store, and tells on standard output what was found.
+fn recover(args: Args) -> Result<(), StartError> {
+    let settings = Settings::new(args)?;
+    log::start(&settings.log);
+    let found = layer_engine::recover(&settings.root).map_err(layer_engine::OpenError::from)?;
+    io::stdout().write_all(found.to_string().as_bytes()).map_err(StartError::Report)
 }
 
 async fn live(args: &Args, settings: Settings, passed: &mut ListenFd) -> Result<(), StartError> {

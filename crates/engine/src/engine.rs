@@ -68,6 +68,11 @@ impl Engine {
         let root = options.root;
         let open = move || -> Result<_, OpenError> {
             let store = Arc::new(Store::open(&root)?);
+            if store.started().is_empty {
+                // Nobody has to wait for it.
+                let store = Arc::downgrade(&store);
+                std::thread::spawn(move || Store::refill(&store));
+            }
             let mounts = Mounts::take_over(&store).map_err(OpenError::Mounts)?;
             Ok((store, mounts))
         };

@@ -222,10 +222,9 @@ impl EngineError {
         match self {
             Self::Mounted { target, .. } => Some(format!("unmount it first: `layer umount {}`", target.display())),
             Self::Pinned { .. } => Some("take the pin off with `layer unpin`, or force it".to_owned()),
-            Self::Store(StoreError::Damaged(_) | StoreError::NoLayer(_) | StoreError::NoBlob(_)) => {
-                Some("pull the image again: what is missing or damaged is fetched anew".to_owned())
-            }
             Self::Login(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::MountFiles { source, .. } => layer_store::disk_hint(source).map(str::to_owned),
             _ => None,
         }
     }

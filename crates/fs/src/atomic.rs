@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{Mode, OFlags};
 
 use crate::Dir;
+use crate::failpoint::{Step, reach};
 
 /// Makes names of temporary files differ within the process; the lock of the store keeps other processes out.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
@@ -21,7 +22,9 @@ impl Dir {
     pub fn write_atomic(&self, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
         let temporary = format!(".{name}.{}.tmp", COUNTER.fetch_add(1, Ordering::Relaxed));
         let result = self.write_new(&temporary, bytes, mode).and_then(|()| {
+            reach(Step::ReplacementWritten);
             rustix::fs::renameat(self, &temporary, self, name)?;
+            reach(Step::ReplacementNamed);
             self.sync()
         });
         if result.is_err() {

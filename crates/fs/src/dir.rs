@@ -219,6 +219,16 @@ impl Dir {
         Ok(blocks.saturating_mul(stat.f_frsize))
     }
 
+    /// The size of the file system of this folder, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel can't tell.
+    pub fn total_bytes(&self) -> io::Result<u64> {
+        let stat = rustix::fs::fstatvfs(&self.0)?;
+        Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
+    }
+
     /// A second handle on the same folder.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 
 mod atomic;
 mod dir;
+pub mod failpoint;
 mod lock;
 pub mod resolve;
 mod tree;

@@ -45,9 +45,8 @@ impl Lock {
             }
             Err(error) => return Err(LockError::Io(error.into())),
         }
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "{}", std::process::id())?;
+        // Always of one length, and written over the last one: that works on a full disk, too. The lock itself holds without it.
+        let _ = file.rewind().and_then(|()| writeln!(file, "{:<10}", std::process::id()));
         Ok(Self { _file: file })
     }
 }

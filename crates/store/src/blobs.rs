@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 
 use layer_digest::{BlobId, Digest, Verified};
+use layer_fs::failpoint::{Step, reach};
 use layer_fs::{Dir, FileKind};
 use layer_oci::Descriptor;
 
@@ -76,15 +77,20 @@ impl Store {
         if self.read_blob(id, bytes.len() as u64).is_ok() {
             return Ok(());
         }
+        reach(Step::DocumentWriting);
         self.blob_dir(id.0)?
             .write_atomic(&id.0.hex(), bytes, READ_ONLY)
-            .map_err(StoreError::io("write", blob_name(id.0)))
+            .map_err(StoreError::io("write", blob_name(id.0)))?;
+        reach(Step::DocumentWritten);
+        Ok(())
     }
 
     /// Takes a blob out of sight. What it returns is to be cleared.
     pub(crate) fn bury_blob(&self, id: BlobId) -> Result<Option<Grave>, StoreError> {
         let dir = self.blob_dir(id.0)?;
-        self.bury(&dir, &id.0.hex()).map_err(StoreError::io("remove", blob_name(id.0)))
+        let grave = self.bury(&dir, &id.0.hex()).map_err(StoreError::io("remove", blob_name(id.0)))?;
+        reach(Step::BlobBuried);
+        Ok(grave)
     }
 
     pub(crate) fn blob_dir(&self, digest: Digest) -> Result<Dir, StoreError> {
@@ -107,7 +113,10 @@ impl Store {
             .map_err(StoreError::io("set the mode of", what()))?;
         let dir = self.blob_dir(digest)?;
         rustix::fs::renameat(from, part, &dir, digest.hex()).map_err(StoreError::io("publish", what()))?;
-        dir.sync().map_err(StoreError::io("sync", what()))
+        reach(Step::BlobNamed);
+        dir.sync().map_err(StoreError::io("sync", what()))?;
+        reach(Step::BlobPublished);
+        Ok(())
     }
 }
 

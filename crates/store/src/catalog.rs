@@ -17,9 +17,9 @@ use layer_oci::Descriptor;
 use layer_reference::Reference;
 use serde::{Deserialize, Serialize};
 
+use crate::index::{self, FILE};
 use crate::{OpenError, Store, StoreError};
 
-pub(crate) const FILE: &str = "index.json";
 const NAME: &str = "org.opencontainers.image.ref.name";
 /// When the name was given.
 const TAGGED: &str = "dev.layerd.tagged";
@@ -154,7 +154,7 @@ impl Catalog {
             }
         }
         let file = File { schema_version: 2, media_type: Some(INDEX.to_owned()), manifests };
-        root.write_atomic(FILE, &serde_json::to_vec_pretty(&file)?, 0o600)
+        index::replace(root, &serde_json::to_vec_pretty(&file)?)
     }
 
     /// Whether a name leads to the image.

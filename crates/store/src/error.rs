@@ -22,13 +22,23 @@ pub enum OpenError {
         /// The process that has it, where that is known.
         holder: Option<u32>,
     },
-    /// The record of the names is not one that this program wrote.
-    #[error("the list of images `{}` is damaged: {reason}", .path.display())]
+    /// The record of the names, or of the format, is not one that this program wrote.
+    #[error("`{}` is damaged: {reason}", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A newer program has written it.
+    #[error("the store `{}` has format {found}, and this layerd knows none beyond {known}", .root.display())]
+    Newer {
+        /// The store.
+        root: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format that this program knows.
+        known: u32,
     },
     /// A folder or file can't be used.
     #[error("{action} `{}`", .path.display())]
@@ -49,11 +59,30 @@ impl OpenError {
         match self {
             Self::Locked { .. } => Some("stop the other one, or give this one a `--root` of its own".to_owned()),
             Self::Damaged { path, .. } => Some(format!(
-                "move `{}` away to start without names; the blobs and layers are kept until the next prune or collection, so that pulling an image again soon is quick",
-                path.display()
+                "`layerd recover --root {}` makes it anew from what is left of it and of its last version; blobs and layers are kept",
+                path.parent().unwrap_or(path).display()
             )),
-            Self::Io { .. } => None,
+            Self::Newer { .. } => Some(
+                "start the layerd that has written it, or a newer one, or give this one a `--root` of its own"
+                    .to_owned(),
+            ),
+            Self::Io { source, .. } => disk_hint(source).map(str::to_owned),
         }
+    }
+}
+
+/// The device, or the file system on it, has failed. Spec: errno(3).
+const EIO: i32 = 5;
+
+/// What the administrator can do about an error of the kernel's.
+pub fn disk_hint(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            Some("the file system is read-only, which the kernel makes of one that has an error: see `dmesg`")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some("make room where the store lies"),
+        _ if error.raw_os_error() == Some(EIO) => Some("the disk, or the file system on it, has failed: see `dmesg`"),
+        _ => None,
     }
 }
 
@@ -100,6 +129,17 @@ impl StoreError {
     pub(crate) fn io<E: Into<io::Error>>(action: &'static str, what: impl Into<String>) -> impl FnOnce(E) -> Self {
         let what = what.into();
         move |source| Self::Io { action, what, source: source.into() }
+    }
+
+    /// What the administrator can do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Damaged(_) | Self::NoLayer(_) | Self::NoBlob(_) => {
+                Some("pull the image again: what is missing or damaged is fetched anew".to_owned())
+            }
+            Self::Io { source, .. } => disk_hint(source).map(str::to_owned),
+            Self::Document { .. } | Self::InUse(_) => None,
+        }
     }
 
     /// The error of the disk behind this one, where there is one.

@@ -3,6 +3,7 @@
 //! sled can't be trusted to keep what it has acknowledged over a power cut (docs/decisions/0003-sled-is-an-index.md). So nothing is in it that the
 //! files don't say too, or that can't be found out again. When it doesn't open, it is set aside and filled anew.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -32,32 +33,40 @@ impl Facts {
     /// Opens the database, or a new one when the old one can't be opened. Says whether it has to be filled.
     pub(crate) fn open(path: &Path) -> Result<(Self, bool), OpenError> {
         let is_new = !path.exists();
-        match Self::try_open(path) {
+        match Self::try_open(Some(path)) {
             Ok(facts) => return Ok((facts, is_new)),
-            Err(error) => {
-                tracing::warn!(path = %path.display(), error, "the database does not open; it is set aside and rebuilt");
+            Err(Unopened { reason, is_disk: true }) => {
+                tracing::warn!(path = %path.display(), reason, "the disk doesn't let the database open; it is kept in memory this time");
+                let failed = |error: Unopened| io::Error::other(error.reason);
+                let facts = Self::try_open(None).map_err(failed);
+                let facts = facts.map_err(|source| OpenError::Io { action: "open", path: path.to_owned(), source })?;
+                return Ok((facts, true));
+            }
+            Err(Unopened { reason, .. }) => {
+                tracing::warn!(path = %path.display(), reason, "the database does not open; it is set aside and rebuilt");
             }
         }
-        let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
+        let io_error = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
         let aside = path.with_extension("damaged");
         if let Err(error) = std::fs::remove_dir_all(&aside)
-            && error.kind() != std::io::ErrorKind::NotFound
+            && error.kind() != io::ErrorKind::NotFound
         {
-            return Err(io("remove")(error));
+            return Err(io_error("remove")(error));
         }
-        std::fs::rename(path, &aside).map_err(io("set aside"))?;
-        let facts = Self::try_open(path).map_err(|text| io("open")(std::io::Error::other(text)))?;
+        std::fs::rename(path, &aside).map_err(io_error("set aside"))?;
+        let facts = Self::try_open(Some(path)).map_err(|error| io_error("open")(io::Error::other(error.reason)))?;
         Ok((facts, true))
     }
 
-    fn try_open(path: &Path) -> Result<Self, String> {
+    /// Opens the database at `path`, or without one a new one in memory.
+    fn try_open(path: Option<&Path>) -> Result<Self, Unopened> {
         let open = || -> sled::Result<Self> {
-            let db = sled::Config::new()
-                .path(path)
-                .cache_capacity(CACHE_BYTES)
-                .mode(sled::Mode::LowSpace)
-                .flush_every_ms(Some(2000))
-                .open()?;
+            let config = sled::Config::new();
+            let config = match path {
+                Some(path) => config.path(path),
+                None => config.temporary(true),
+            };
+            let db = config.cache_capacity(CACHE_BYTES).mode(sled::Mode::LowSpace).flush_every_ms(Some(2000)).open()?;
             // Of an earlier form, in seconds.
             db.drop_tree("used")?;
             Ok(Self {
@@ -72,8 +81,11 @@ impl Facts {
         // On some damage sled panics in place of returning an error, and that must not keep the daemon from starting.
         match catch_unwind(AssertUnwindSafe(open)) {
             Ok(Ok(facts)) => Ok(facts),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("it panicked while opening".to_owned()),
+            Ok(Err(error)) => {
+                let is_disk = matches!(&error, sled::Error::Io(error) if is_disk(error));
+                Err(Unopened { reason: error.to_string(), is_disk })
+            }
+            Err(_) => Err(Unopened { reason: "it panicked while opening".to_owned(), is_disk: false }),
         }
     }
 
@@ -152,6 +164,18 @@ fn set_number(tree: &sled::Tree, key: &str, number: [u8; 8]) {
 
 fn number(tree: &sled::Tree, key: &str) -> Option<[u8; 8]> {
     report(tree.get(key))??.as_ref().try_into().ok()
+}
+
+/// Why the database doesn't open, and whether another one at the same place would do no better.
+struct Unopened {
+    reason: String,
+    is_disk: bool,
+}
+
+/// Whether the disk is full, or takes no writes.
+fn is_disk(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
 }
 
 /// A fact that can't be kept or read is one that is not known: worth a line in the log, and nothing more.

@@ -5,7 +5,10 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
 
 use layer_digest::{BlobId, Digest, Verified};
+use layer_fs::Dir;
+use layer_fs::failpoint::{Step, reach};
 
+use crate::sync::Epoch;
 use crate::{Store, StoreError};
 
 /// From one such stretch to the next the kernel is asked to begin writing.
@@ -21,6 +24,7 @@ pub struct Ingest {
     file: File,
     len: u64,
     started_writeback: u64,
+    begun: Epoch,
 }
 
 impl Store {
@@ -30,13 +34,19 @@ impl Store {
     ///
     /// When it can't be opened.
     pub fn ingest(self: &Arc<Self>, id: BlobId) -> Result<Ingest, StoreError> {
+        let begun = self.sync.epoch();
         let open = || -> std::io::Result<(File, u64)> {
             let mut file = self.ingest.open_or_create(&part_name(id.0), 0o600)?;
+            // What a failed sync may have lost is read from memory as if nothing had happened.
+            if !begun.is_first() {
+                file.set_len(0)?;
+            }
             let len = file.seek(SeekFrom::End(0))?;
             Ok((file, len))
         };
         let (file, len) = open().map_err(StoreError::io("open", ingest_name(id.0)))?;
-        Ok(Ingest { store: Arc::clone(self), id, file, len, started_writeback: len })
+        reach(Step::IngestOpened);
+        Ok(Ingest { store: Arc::clone(self), id, file, len, started_writeback: len, begun })
     }
 
     /// How many bytes of a blob an earlier attempt has left.
@@ -51,8 +61,12 @@ impl Store {
 }
 
 impl Store {
-    /// Removes what has come of a blob. It's no error when there is nothing.
-    pub(crate) fn remove_partial(&self, id: BlobId) -> Result<(), StoreError> {
+    /// Throws away what has come of a blob. Nobody may have it open.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn discard_partial(&self, id: BlobId) -> Result<(), StoreError> {
         self.ingest.remove_file(part_name(id.0).as_str()).map_err(StoreError::io("remove", ingest_name(id.0)))
     }
 }
@@ -88,6 +102,7 @@ impl Ingest {
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.file.write_all(bytes).map_err(StoreError::io("write", ingest_name(self.id.0)))?;
         self.len += bytes.len() as u64;
+        reach(Step::IngestAppended);
         if self.len - self.started_writeback >= WRITEBACK_EVERY {
             layer_fs::start_writeback(&self.file);
             self.started_writeback = self.len;
@@ -117,8 +132,7 @@ impl Ingest {
     ///
     /// When the disk fails.
     pub fn discard(self) -> Result<(), StoreError> {
-        let name = part_name(self.id.0);
-        self.store.ingest.remove_file(name.as_str()).map_err(StoreError::io("remove", ingest_name(self.id.0)))
+        self.store.discard_partial(self.id)
     }
 
     /// Gives the blob its place. It is durable when this returns.
@@ -127,14 +141,40 @@ impl Ingest {
     ///
     /// When the disk fails.
     pub fn commit(self, proof: &Verified<BlobId>) -> Result<(), StoreError> {
-        self.store.sync.sync(&self.store.root).map_err(StoreError::io("sync", ingest_name(self.id.0)))?;
+        self.store.sync.sync(&self.store.root, self.begun).map_err(StoreError::io("sync", ingest_name(self.id.0)))?;
         self.publish(proof)
+    }
+
+    /// When it was begun.
+    pub(crate) fn begun(&self) -> Epoch {
+        self.begun
     }
 
     /// Gives the blob its place, after a sync that covered it.
     pub(crate) fn publish(mut self, proof: &Verified<BlobId>) -> Result<(), StoreError> {
         self.store.adopt_blob(&self.store.ingest, &part_name(self.id.0), proof, &mut self.file)
     }
+}
+
+/// Removes what nothing can go on from: empty files, and those that are not named as partial blobs are. Says how many are kept, and how many
+/// were removed.
+pub(crate) fn tidy(ingest: &Dir) -> std::io::Result<(usize, usize)> {
+    let (mut kept, mut removed) = (0, 0);
+    for (name, _) in ingest.entries()? {
+        let is_part = name.to_str().is_ok_and(is_part_name);
+        if is_part && ingest.stat(name.as_c_str())?.is_some_and(|stat| stat.st_size > 0) {
+            kept += 1;
+        } else {
+            layer_fs::remove_tree(ingest, &name)?;
+            removed += 1;
+        }
+    }
+    Ok((kept, removed))
+}
+
+fn is_part_name(name: &str) -> bool {
+    let digest = name.strip_suffix(".part").and_then(|name| name.split_once('-'));
+    digest.is_some_and(|(algorithm, hex)| format!("{algorithm}:{hex}").parse::<Digest>().is_ok())
 }
 
 fn part_name(digest: Digest) -> String {

@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use jiff::Timestamp;
 use layer_digest::{Algorithm, BlobId, DiffId, Digest, Hasher, Verified};
+use layer_fs::failpoint::{Step, reach};
 use layer_fs::{Dir, allocated, tree_allocated};
 use serde::{Deserialize, Serialize};
 
 use crate::store::Grave;
+use crate::sync::Epoch;
 use crate::{Ingest, LayerRecord, Store, StoreError};
 
 pub(crate) const RECORD: &str = "layer.json";
@@ -73,6 +75,13 @@ struct Measured {
     allocated: Option<u64>,
 }
 
+impl Records {
+    /// How many have been read.
+    pub(crate) fn len(&self) -> usize {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
 /// A layer being unpacked, which nobody sees. Dropped without [`StagedLayer::commit`], it is removed.
 #[derive(Debug)]
 pub struct StagedLayer {
@@ -82,22 +91,26 @@ pub struct StagedLayer {
     fs: Dir,
     /// The digest of the list of its files, once that is written.
     list: Option<Digest>,
+    begun: Epoch,
     committed: bool,
 }
 
 impl Store {
-    /// The layer of a diffID, if it is in the store. What has the name is whole: it got it when it was.
+    /// The layer of a diffID, if it is in the store. What has the name is whole: it got it when it was. One whose record or folder somebody has
+    /// damaged since is as good as missing.
     ///
     /// # Errors
     ///
-    /// When its record can't be read.
+    /// When the disk fails.
     pub fn layer(&self, id: DiffId) -> Result<Option<Layer>, StoreError> {
         let fs = self.path().join(layer_name(id)).join(FILES);
         if let Some(record) = self.records.layers.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
             return Ok(Some(Layer { record: Arc::clone(record), fs }));
         }
-        let Some(record) = self.read_record(id)? else { return Ok(None) };
-        let record: Arc<LayerRecord> = Arc::new(record);
+        let Some(record) = self.read_record::<LayerRecord>(id)?.filter(|record| record.diff_id == id) else {
+            return Ok(None);
+        };
+        let record = Arc::new(record);
         self.records.layers.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&record));
         Ok(Some(Layer { record, fs }))
     }
@@ -119,8 +132,11 @@ impl Store {
                 }
             };
             let own = rustix::fs::fstat(&folder)?;
-            let record = folder.stat(RECORD)?.as_ref().map_or(0, allocated);
-            Ok(LayerDisk { bytes: files + allocated(&own) + record, modified: crate::holdings::modified(&own) })
+            let mut bytes = files + allocated(&own);
+            for name in [RECORD, LIST, SUMS] {
+                bytes += folder.stat(name)?.as_ref().map_or(0, allocated);
+            }
+            Ok(LayerDisk { bytes, modified: crate::holdings::modified(&own) })
         };
         let disk = match measure() {
             Ok(disk) => disk,
@@ -136,14 +152,22 @@ impl Store {
     fn read_record<T: serde::de::DeserializeOwned>(&self, id: DiffId) -> Result<Option<T>, StoreError> {
         let what = || format!("{}/{RECORD}", layer_name(id));
         let folder = self.layer_dir(id)?;
-        let bytes = match folder.open_dir(id.0.hex()).and_then(|dir| dir.read(RECORD, MAX_RECORD)) {
+        let read = || -> std::io::Result<Vec<u8>> {
+            let dir = folder.open_dir(id.0.hex())?;
+            dir.open_dir(FILES)?;
+            dir.read(RECORD, MAX_RECORD)
+        };
+        let bytes = match read() {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::io("read", what())(error)),
         };
-        let record = serde_json::from_slice(&bytes)
-            .map_err(|error| StoreError::io("read", what())(std::io::Error::from(error)))?;
-        Ok(Some(record))
+        let record = serde_json::from_slice(&bytes);
+        if record.is_err() {
+            // As good as missing: a pull unpacks the layer anew, in its place.
+            tracing::warn!(layer = %id, "the record of a layer is damaged");
+        }
+        Ok(record.ok())
     }
 
     /// Makes room to unpack a layer in.
@@ -152,10 +176,19 @@ impl Store {
     ///
     /// When the disk is full or fails.
     pub fn stage_layer(self: &Arc<Self>) -> Result<StagedLayer, StoreError> {
+        let begun = self.sync.epoch();
         let make = || -> std::io::Result<StagedLayer> {
             let (name, dir) = self.stage()?;
-            let fs = dir.create_dir(FILES, 0o755)?;
-            Ok(StagedLayer { store: Arc::clone(self), name, dir, fs, list: None, committed: false })
+            reach(Step::Staged);
+            let fs = match dir.create_dir(FILES, 0o755) {
+                Ok(fs) => fs,
+                Err(error) => {
+                    // On a full disk the first folder may be the last that fits.
+                    let _ = self.clear_staged(&name);
+                    return Err(error);
+                }
+            };
+            Ok(StagedLayer { store: Arc::clone(self), name, dir, fs, list: None, begun, committed: false })
         };
         make().map_err(StoreError::io("make a folder in", "staging"))
     }
@@ -168,6 +201,19 @@ impl Store {
     /// The diffID that a blob is known to decompress to.
     pub fn known_diff(&self, blob: BlobId) -> Option<DiffId> {
         self.facts.diff(blob)
+    }
+
+    /// Whether a blob is known to decompress to a layer that is here: by the database, or, since that may have forgotten it, by the record of
+    /// the layer, which names the blob that it was unpacked from.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn is_proven(&self, blob: BlobId, diff: DiffId) -> Result<bool, StoreError> {
+        if self.known_diff(blob) == Some(diff) {
+            return Ok(true);
+        }
+        Ok(self.layer(diff)?.is_some_and(|layer| layer.record.blob == blob))
     }
 
     /// The layers in the store.
@@ -187,17 +233,22 @@ impl Store {
         Ok(ids)
     }
 
-    /// Fills the facts anew from the records of the layers.
-    pub(crate) fn rebuild_facts(&self) {
-        let ids = self.layer_ids().unwrap_or_default();
+    /// Fills the database anew from the records of the layers, if the start has found it lost or damaged. Until that is done, [`is_proven`](Self::is_proven)
+    /// knows all the same, and reads the record it needs. Ends early when the store is dropped meanwhile.
+    pub fn refill(store: &Weak<Self>) {
+        let Some(ids) = store.upgrade().filter(|store| store.started().is_empty).map(|store| store.layer_ids()) else {
+            return;
+        };
         let mut learnt = 0;
-        for id in ids {
-            if let Ok(Some(layer)) = self.layer(id) {
-                self.facts.set_diff(layer.record.blob, id);
+        for id in ids.unwrap_or_default() {
+            // Held for one layer at a time: whoever drops the store waits for nothing.
+            let Some(store) = store.upgrade() else { return };
+            if let Ok(Some(layer)) = store.layer(id) {
+                store.facts.set_diff(layer.record.blob, id);
                 learnt += 1;
             }
         }
-        tracing::info!(learnt, "rebuilt the facts from the layers");
+        tracing::info!(learnt, "filled the database anew from the layers");
     }
 
     /// Takes a layer out of sight. What it returns is to be cleared.
@@ -205,7 +256,9 @@ impl Store {
         self.records.forget(id);
         self.facts.forget_layer(id);
         let dir = self.layer_dir(id)?;
-        self.bury(&dir, &id.0.hex()).map_err(StoreError::io("remove", layer_name(id)))
+        let grave = self.bury(&dir, &id.0.hex()).map_err(StoreError::io("remove", layer_name(id)))?;
+        reach(Step::LayerBuried);
+        Ok(grave)
     }
 
     /// Gives a folder of `staging/`, after a sync that covered it, its place among the layers. Says whether it is there now: if somebody else has
@@ -222,7 +275,9 @@ impl Store {
             }
             Err(error) => return Err(StoreError::io("publish", what())(error)),
         };
+        reach(Step::LayerNamed);
         folder.sync().map_err(StoreError::io("sync", what()))?;
+        reach(Step::LayerPublished);
         Ok(published)
     }
 
@@ -246,6 +301,11 @@ impl StagedLayer {
     /// The staged folder itself, in which the files' folder lies.
     pub(crate) fn folder(&self) -> &Dir {
         &self.dir
+    }
+
+    /// When it was begun.
+    pub(crate) fn begun(&self) -> Epoch {
+        self.begun
     }
 
     pub(crate) fn list_digest(&self) -> Option<Digest> {
@@ -294,20 +354,25 @@ impl StagedLayer {
     ) -> Result<(), StoreError> {
         let id = diff.id();
         let what = || layer_name(id);
+        reach(Step::Unpacked);
+        let begun = blob.as_ref().map_or(self.begun, |(ingest, _)| ingest.begun().min(self.begun));
         // One sync covers the files of the layer and the blob: all lie on one file system. Meanwhile the files are measured, which have
         // their blocks already, written or not: the kernel counts those that it has promised.
         let synced = std::thread::scope(|scope| -> std::io::Result<u64> {
             let measured = std::thread::Builder::new().spawn_scoped(scope, || tree_allocated(&self.fs))?;
-            self.store.sync.sync(&self.store.root)?;
+            self.store.sync.sync(&self.store.root, begun)?;
             measured.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread that measures it broke")))
         });
         let allocated = synced.map_err(StoreError::io("write", what()))?;
+        reach(Step::Synced);
         self.write_record(id, record, allocated)?;
+        reach(Step::RecordWritten);
         if let Some((ingest, proof)) = blob {
             ingest.publish(proof)?;
         }
         self.committed = self.store.publish_layer(&self.name, id)?;
         self.store.facts.set_diff(record.blob, id);
+        reach(Step::FactKept);
         Ok(())
     }
 

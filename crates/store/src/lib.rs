@@ -3,12 +3,15 @@
 //! ```text
 //! <root>/                        0700, one process at a time (lock)
 //!   oci-layout, index.json       the store as an OCI image-layout; index.json holds the names
+//!   index.json.bak               the names before the last change
+//!   format                       the version of this layout
 //!   blobs/sha256/<hex>           indexes, manifests, configs, compressed layers: name = content, read-only
 //!   layers/sha256/<hex>/         one unpacked layer by its diffID: fs/ in overlay form, layer.json, tree, SHA256SUMS
 //!   ingest/<algorithm>-<hex>.part  a blob on its way in: the bytes that have come so far
 //!   staging/<n>/                 a layer being unpacked, or something being removed; emptied at start
 //!   mounts/                      what the engine keeps for mounted images
 //!   db/                          sled: facts that are quick to look up and cheap to lose
+//!   reserve                      room to be given up when the disk is full
 //!   lock
 //! ```
 //!
@@ -24,14 +27,18 @@ mod documents;
 mod error;
 mod events;
 mod facts;
+mod format;
 mod holdings;
+mod index;
 mod ingest;
 mod layers;
 mod lease;
 mod naming;
 mod record;
+mod recover;
 mod sealed;
 mod sources;
+mod start;
 mod store;
 mod sweep;
 mod sync;
@@ -39,14 +46,16 @@ mod trust;
 mod uses;
 
 pub use catalog::{Named, StoredImage};
-pub use error::{OpenError, StoreError};
+pub use error::{OpenError, StoreError, disk_hint};
 pub use holdings::{DiskRoom, Held, Holdings};
 pub use ingest::Ingest;
 pub use layers::{Layer, StagedLayer};
 pub use lease::Lease;
 pub use naming::Naming;
 pub use record::{ForeignLink, LayerRecord};
+pub use recover::{Recovered, recover};
 pub use sealed::{SealedBlob, SealedLayer, StagedBlob};
+pub use start::Started;
 pub use store::Store;
 pub use sweep::{Closure, Rubbish, Swept};
 pub use trust::{InUse, LayerList};

@@ -11,6 +11,7 @@ use layer_digest::{BlobId, DiffId, Verified};
 use layer_fs::Dir;
 
 use crate::ingest::WRITEBACK_EVERY;
+use crate::sync::Epoch;
 use crate::{LayerRecord, StagedLayer, Store, StoreError};
 
 const BLOB: &str = "blob";
@@ -20,6 +21,7 @@ const BLOB: &str = "blob";
 struct Place {
     store: Arc<Store>,
     name: String,
+    begun: Epoch,
     published: bool,
 }
 
@@ -68,8 +70,9 @@ impl Store {
     /// When the disk is full or fails.
     pub fn stage_blob(self: &Arc<Self>) -> Result<StagedBlob, StoreError> {
         let make = || -> std::io::Result<StagedBlob> {
+            let begun = self.sync.epoch();
             let (name, dir) = self.stage()?;
-            let place = Place { store: Arc::clone(self), name, published: false };
+            let place = Place { store: Arc::clone(self), name, begun, published: false };
             let file = dir.open_or_create(BLOB, 0o600)?;
             Ok(StagedBlob { place, file, len: 0, started_writeback: 0 })
         };
@@ -83,7 +86,9 @@ impl Store {
     /// When the disk is full or fails; then what is not published yet is removed.
     pub fn publish(&self, blobs: Vec<SealedBlob>, layers: Vec<SealedLayer>) -> Result<(), StoreError> {
         // One sync covers them all: they lie on one file system.
-        self.sync.sync(&self.root).map_err(StoreError::io("sync", "staging"))?;
+        let begun = blobs.iter().map(|blob| blob.place.begun).chain(layers.iter().map(|layer| layer.place.begun)).min();
+        let begun = begun.unwrap_or_else(|| self.sync.epoch());
+        self.sync.sync(&self.root, begun).map_err(StoreError::io("sync", "staging"))?;
         blobs.into_iter().try_for_each(SealedBlob::publish)?;
         layers.into_iter().try_for_each(SealedLayer::publish)
     }
@@ -140,7 +145,8 @@ impl StagedLayer {
     pub fn seal(self, diff: Verified<DiffId>, record: &LayerRecord) -> Result<SealedLayer, StoreError> {
         self.write_measured(diff.id(), record)?;
         let store = self.store();
-        let place = Place { store, name: self.into_name(), published: false };
+        let begun = self.begun();
+        let place = Place { store, name: self.into_name(), begun, published: false };
         Ok(SealedLayer { place, proof: diff, blob: record.blob })
     }
 }

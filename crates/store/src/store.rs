@@ -1,25 +1,25 @@
-//! The store as a whole: its folders, its lock, and what start-up puts in order.
+//! The store as a whole: its folders and its lock.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use layer_fs::{Dir, FileKind, Lock, LockError, remove_tree};
+use layer_fs::failpoint::{Step, reach};
+use layer_fs::{Dir, Lock, remove_tree};
 
 use crate::catalog::Catalog;
 use crate::documents::Documents;
 use crate::facts::Facts;
 use crate::layers::Records;
 use crate::lease::Leases;
+use crate::start::{self, Folders, PRIVATE, Started};
 use crate::sync::GroupSync;
 use crate::trust::Used;
-use crate::{OpenError, StoreError};
+use crate::{OpenError, StoreError, format, index};
 
-/// Everything in the store belongs to root alone: layers hold setuid programs of strangers.
-const PRIVATE: u32 = 0o700;
-
-const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+/// With a smaller part of the disk free than one of so many, it counts as nearly full.
+const NEARLY_FULL: u64 = 16;
 
 /// An open store. It belongs to this process until it is dropped.
 #[derive(Debug)]
@@ -39,6 +39,7 @@ pub struct Store {
     pub(crate) sync: GroupSync,
     pub(crate) used: Mutex<Used>,
     counter: AtomicU64,
+    started: Started,
     _lock: Lock,
 }
 
@@ -48,37 +49,20 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When another process has the store, or it can't be used.
+    /// When another process has the store, a newer program has written it, its list of names is damaged, or the disk fails.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let io = |action, path: PathBuf| move |source| OpenError::Io { action, path, source };
-        std::fs::create_dir_all(path).map_err(io("make the folder", path.to_owned()))?;
-        let path = path.canonicalize().map_err(io("find", path.to_owned()))?;
-        let root = Dir::open(&path).map_err(io("open", path.clone()))?;
-        rustix::fs::fchmod(&root, rustix::fs::Mode::from_raw_mode(PRIVATE))
-            .map_err(|error| io("set the mode of", path.clone())(error.into()))?;
-        let lock = Lock::take(&root, "lock").map_err(|error| match error {
-            LockError::Held(holder) => OpenError::Locked { root: path.clone(), holder },
-            LockError::Io(source) => OpenError::Io { action: "lock", path: path.join("lock"), source },
-        })?;
-        let folder = |name: &str| root.ensure_dir(name, PRIVATE).map_err(io("open", path.join(name)));
-        let (blobs, layers) = (folder("blobs")?, folder("layers")?);
-        for (dir, name) in [(&blobs, "blobs"), (&layers, "layers")] {
-            for algorithm in ["sha256", "sha512"] {
-                let place = path.join(name).join(algorithm);
-                let dir = dir.ensure_dir(algorithm, PRIVATE).map_err(io("open", place.clone()))?;
-                clear_temporary(&dir).map_err(io("clear", place))?;
-            }
-        }
-        let (ingest, staging) = (folder("ingest")?, folder("staging")?);
-        folder("mounts")?;
-        if root.stat("oci-layout").map_err(io("look up", path.join("oci-layout")))?.is_none() {
-            root.write_atomic("oci-layout", LAYOUT, 0o600).map_err(io("write", path.join("oci-layout")))?;
-        }
-        clear_temporary(&root).map_err(io("clear", path.clone()))?;
-        let swept = clear(&staging).map_err(io("clear", path.join("staging")))?;
+        let begun = std::time::Instant::now();
+        let (folders, started) = start::start(path)?;
+        let Folders { is_new, path, root, blobs, layers, ingest, staging, lock } = folders;
         let catalog = Catalog::load(&root, &path)?;
-        let (facts, rebuilt) = Facts::open(&path.join("db"))?;
-        let store = Self {
+        if format::look(&root).is_ok_and(|found| found != format::Found::Known(format::PRESENT)) {
+            format::write(&root, format::PRESENT).map_err(start::failed("write", path.join("format")))?;
+        }
+        index::keep_reserve(&root);
+        let (facts, is_empty) = Facts::open(&path.join("db"))?;
+        // The database makes its files as the umask says.
+        root.ensure_dir("db", PRIVATE).map_err(start::failed("open", path.join("db")))?;
+        let mut store = Self {
             root,
             blobs,
             layers,
@@ -93,14 +77,31 @@ impl Store {
             sync: GroupSync::default(),
             used: Mutex::default(),
             counter: AtomicU64::new(0),
+            started: Started { is_empty: is_empty && !is_new, ..started },
             _lock: lock,
             path,
         };
-        if rebuilt {
-            store.rebuild_facts();
-        }
-        tracing::info!(root = %store.path.display(), swept, rebuilt, images = store.names().len(), "opened the store");
+        store.started.records_read = store.records.len();
+        let Started { migrated_from, temporary, staged, useless, partials, is_empty, records_read } = store.started;
+        tracing::info!(
+            root = %store.path.display(),
+            migrated_from,
+            temporary,
+            staged,
+            useless,
+            partials,
+            is_empty,
+            records_read,
+            images = store.names().len(),
+            took = ?begun.elapsed(),
+            "opened the store"
+        );
         Ok(store)
+    }
+
+    /// What the start found and did.
+    pub fn started(&self) -> &Started {
+        &self.started
     }
 
     /// Where the store lies.
@@ -115,6 +116,16 @@ impl Store {
     /// When the kernel can't tell.
     pub fn free_bytes(&self) -> Result<u64, StoreError> {
         self.root.free_bytes().map_err(StoreError::io("ask for the free room of", "/"))
+    }
+
+    /// Whether the disk is so full that a partial download is worth less than its room: less than a sixteenth is free.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel can't tell.
+    pub fn is_nearly_full(&self) -> Result<bool, StoreError> {
+        let ask = || Ok::<_, io::Error>(self.root.free_bytes()? < self.root.total_bytes()? / NEARLY_FULL);
+        ask().map_err(StoreError::io("ask for the free room of", "/"))
     }
 
     /// Makes an empty folder in `staging/` under a name of its own.
@@ -141,7 +152,9 @@ impl Store {
 
     /// Removes what was buried.
     pub(crate) fn clear_grave(&self, grave: Grave) -> Result<(), StoreError> {
-        self.clear_staged(&grave.0).map_err(StoreError::io("clear", format!("staging/{}", grave.0)))
+        self.clear_staged(&grave.0).map_err(StoreError::io("clear", format!("staging/{}", grave.0)))?;
+        reach(Step::GraveCleared);
+        Ok(())
     }
 
     /// Removes something from `staging/`.
@@ -154,23 +167,3 @@ impl Store {
 #[derive(Debug)]
 #[must_use = "it takes room until it is cleared"]
 pub(crate) struct Grave(String);
-
-/// Removes all that is in a folder, and says how much it was.
-fn clear(dir: &Dir) -> io::Result<usize> {
-    let entries = dir.entries()?;
-    for (name, _) in &entries {
-        remove_tree(dir, name)?;
-    }
-    Ok(entries.len())
-}
-
-/// Removes what an interrupted atomic write has left.
-fn clear_temporary(dir: &Dir) -> io::Result<()> {
-    for (name, kind) in dir.entries()? {
-        let bytes = name.to_bytes();
-        if kind == FileKind::File && bytes.starts_with(b".") && bytes.ends_with(b".tmp") {
-            dir.remove_file(name.as_c_str())?;
-        }
-    }
-    Ok(())
-}

@@ -122,7 +122,7 @@ impl Store {
             sweep.layer(id, Some(held))?;
         }
         for (id, held) in leftovers.partials {
-            self.remove_partial(id)?;
+            self.discard_partial(id)?;
             sweep.swept.partials += 1;
             sweep.swept.bytes = sweep.swept.bytes.saturating_add(held.bytes);
         }

@@ -1,16 +1,30 @@
 //! One sync of the file system for all who wait for one.
 
 use std::io;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use layer_fs::Dir;
 
 /// Shares syncs: whoever asks while one runs waits for the next, together with all others who came meanwhile. What they wrote before they asked
 /// is on disk when their call returns.
+///
+/// The kernel tells of a write that failed once, to whoever syncs next, and then counts the lost page as clean. So a sync that fails is the end
+/// of everything that was being written by then, whoever asked for it: see [`Epoch`].
 #[derive(Debug, Default)]
 pub(crate) struct GroupSync {
     state: Mutex<State>,
     changed: Condvar,
+}
+
+/// The time between two syncs that failed. What was begun in one can't be made durable in a later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Epoch(u64);
+
+impl Epoch {
+    /// Whether no sync has failed yet.
+    pub(crate) fn is_first(self) -> bool {
+        self.0 == 0
+    }
 }
 
 #[derive(Debug, Default)]
@@ -19,41 +33,58 @@ struct State {
     /// How many syncs have begun, and how many of them have ended.
     begun: u64,
     ended: u64,
-    /// The outcome of the last few failures, by number: a waiter must not take another's success for its own.
-    failed: Vec<(u64, String)>,
+    /// How many have failed, and what the kernel said the last time.
+    failures: u64,
+    failure: Option<i32>,
 }
 
 impl GroupSync {
-    /// Has the file system of `dir` written to the disk.
-    pub(crate) fn sync(&self, dir: &Dir) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The present epoch, to be asked for before something is written.
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch(self.lock().failures)
+    }
+
+    /// Has the file system of `dir` written to the disk, for something that was begun in the epoch `since`.
+    ///
+    /// # Errors
+    ///
+    /// When this sync fails, or another one has since then.
+    pub(crate) fn sync(&self, dir: &Dir, since: Epoch) -> io::Result<()> {
+        self.share(since, || dir.sync_filesystem())
+    }
+
+    fn share(&self, since: Epoch, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut state = self.lock();
         // The one that runs now may have begun before our last write; the next can't have.
         let mine = state.begun + 1;
-        loop {
-            if state.ended >= mine {
-                return match state.failed.iter().find(|(number, _)| *number == mine) {
-                    Some((_, text)) => Err(io::Error::other(text.clone())),
-                    None => Ok(()),
-                };
+        while state.ended < mine {
+            if state.running {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
-            if !state.running {
-                state.running = true;
-                state.begun += 1;
-                let number = state.begun;
-                drop(state);
-                let result = dir.sync_filesystem();
-                state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.running = false;
-                state.ended = number;
-                if let Err(error) = &result {
-                    state.failed.retain(|(old, _)| old + 16 > number);
-                    state.failed.push((number, error.to_string()));
-                }
-                self.changed.notify_all();
-                return result;
+            state.running = true;
+            state.begun += 1;
+            let number = state.begun;
+            drop(state);
+            let result = sync();
+            state = self.lock();
+            state.running = false;
+            state.ended = number;
+            if let Err(error) = result {
+                state.failures += 1;
+                state.failure = error.raw_os_error();
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.changed.notify_all();
+            break;
         }
+        if state.failures == since.0 {
+            return Ok(());
+        }
+        Err(state.failure.map_or_else(|| io::Error::other("the sync failed"), io::Error::from_raw_os_error))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,12 +99,28 @@ mod tests {
         let group = GroupSync::default();
         std::thread::scope(|scope| {
             for _ in 0..16 {
-                scope.spawn(|| group.sync(&dir).unwrap());
+                scope.spawn(|| group.sync(&dir, group.epoch()).unwrap());
             }
         });
         let state = group.state.lock().unwrap();
         assert_eq!(state.begun, state.ended);
         assert!(state.begun >= 1 && state.begun <= 16);
         assert!(!state.running);
+    }
+
+    #[test]
+    fn a_sync_that_fails_fails_all_that_was_begun_by_then() {
+        const EIO: i32 = 5;
+        let group = GroupSync::default();
+        let (one, other) = (group.epoch(), group.epoch());
+        let error = group.share(one, || Err(io::Error::from_raw_os_error(EIO))).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(EIO));
+        // The kernel has told it once, and the next sync succeeds: what the other wrote may be lost all the same.
+        let error = group.share(other, || Ok(())).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(EIO));
+        // What is begun now has nothing to do with it.
+        let now = group.epoch();
+        assert!(!now.is_first());
+        group.share(now, || Ok(())).unwrap();
     }
 }

@@ -172,20 +172,20 @@ impl Store {
             let Some(digest) = staged.list_digest() else { return Ok(()) };
             let dir = self.layer_dir(id).map_err(std::io::Error::other)?.open_dir(id.0.hex())?;
             let record = dir.read(RECORD, MAX_RECORD)?;
-            self.sync.sync(&self.root)?;
+            self.sync.sync(&self.root, staged.begun())?;
             rustix::fs::renameat(staged.folder(), LIST, &dir, LIST)?;
             dir.write_atomic(SUMS, sums(&record, digest).as_bytes(), BLOB)
         };
         adopt().map_err(StoreError::io("write", format!("{}/{LIST}", layer_name(id))))
     }
 
-    /// Puts a staged layer in the place of the one that is there, if that is damaged; the damaged one has the staged one's name then.
+    /// Puts a staged layer in the place of the one that is there, if that is marked as damaged or has lost its record; the damaged one has the staged
+    /// one's name then.
     pub(crate) fn replace_damaged(&self, id: DiffId, staged: &str, folder: &Dir) -> Result<(), StoreError> {
         // Held to the end: nobody can begin to show the files meanwhile.
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let hex = id.0.hex();
-        let stat = folder.stat(hex.as_str()).map_err(StoreError::io("look up", layer_name(id)))?;
-        if stat.is_none_or(|stat| stat.st_mode & 0o777 != DAMAGED) {
+        if self.has_layer(id)? {
             return Ok(());
         }
         if used.contains_key(&id) {

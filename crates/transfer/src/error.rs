@@ -209,7 +209,19 @@ impl PullError {
             PullCause::Document(error) => error.hint(),
             PullCause::Layer { source, .. } => source.hint(),
             _ if self.kind() == Kind::NoSpace => Some(MAKE_ROOM.to_owned()),
+            PullCause::Store(error) => error.hint(),
             _ => None,
+        }
+    }
+}
+
+impl PullCause {
+    /// Whether the disk is full.
+    pub(crate) fn is_no_space(&self) -> bool {
+        match self {
+            Self::Layer { source, .. } => source.kind() == Kind::NoSpace,
+            Self::Store(error) => store_kind(error) == Kind::NoSpace,
+            _ => false,
         }
     }
 }
@@ -245,6 +257,8 @@ impl LayerError {
                 "the layer was fetched twice: the registry, or something on the way to it, changes bytes"
             }
             _ if self.kind() == Kind::NoSpace => MAKE_ROOM,
+            Self::Unpack(error) => error.io().and_then(layer_store::disk_hint)?,
+            Self::Store(error) => return error.hint(),
             _ => return None,
         };
         Some(text.to_owned())

@@ -117,9 +117,7 @@ impl Flights {
     /// Whether the store has a blob, the layer in it, and proof that the one is in the other.
     pub(crate) fn is_stored(&self, descriptor: &Descriptor, diff: DiffId) -> Result<bool, StoreError> {
         let store = &self.0.store;
-        Ok(store.has_blob(descriptor)?
-            && store.known_diff(BlobId(descriptor.digest)) == Some(diff)
-            && store.has_layer(diff)?)
+        Ok(store.has_blob(descriptor)? && store.has_layer(diff)? && store.is_proven(BlobId(descriptor.digest), diff)?)
     }
 
     /// Whether the store has a blob, and the layer that it is known to hold: all that can be told before the image's config is known.
@@ -171,6 +169,39 @@ impl Flights {
     fn watcher(&self, job: &Job, flight: Arc<Flight>, is_leader: bool) -> Watcher {
         let state = flight.state.subscribe();
         Watcher { shared: Arc::clone(&self.0), blob: job.blob(), flight, state, is_leader }
+    }
+
+    /// After the disk was full: waits until the flights of these blobs that nobody wants any more have let go of what they held, and throws away
+    /// what has come of the blobs if the disk is nearly full all the same. Otherwise it is kept, to go on from.
+    pub(crate) async fn give_room(&self, blobs: Vec<BlobId>) {
+        for blob in &blobs {
+            let ending = {
+                let flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
+                flights.get(blob).map(|(flight, _)| Arc::clone(flight)).filter(|flight| flight.cancel.is_cancelled())
+            };
+            if let Some(flight) = ending {
+                flight.gone.cancelled().await;
+            }
+        }
+        let shared = Arc::clone(&self.0);
+        let discard = move || -> Result<(), StoreError> {
+            if !shared.store.is_nearly_full()? {
+                return Ok(());
+            }
+            for blob in blobs {
+                // While the table is locked no flight begins, so that nobody opens what is removed.
+                let flights = shared.flights.lock().unwrap_or_else(PoisonError::into_inner);
+                if !flights.contains_key(&blob) {
+                    shared.store.discard_partial(blob)?;
+                }
+            }
+            Ok(())
+        };
+        match tokio::task::spawn_blocking(discard).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "could not make room"),
+            Err(error) => tracing::warn!(%error, "could not make room"),
+        }
     }
 
     /// Cancels all flights, present and future, and waits until the present ones are gone.

@@ -112,16 +112,23 @@ async fn run(inner: &Arc<Inner>, request: &PullRequest, events: &Events) -> Resu
     // Held until the image has its name: from here on nothing of it can be removed under us.
     let (lease, stock) = stock::take(inner, &chosen).await?;
     let room = stock.check_room(&inner.store)?;
-    // Layers are asked for while the config is still on its way, which saves a round trip.
-    let early = early::start(inner, &client, &stock).await;
-    let resolved = resolve::complete(inner, &client, request, chosen).await?;
-    events.tell(Event::Pulling(reference.clone()));
-    for warning in resolved.warnings.iter().chain(&room) {
-        events.tell(Event::Warning(warning.clone()));
+    let end = async {
+        // Layers are asked for while the config is still on its way, which saves a round trip.
+        let early = early::start(inner, &client, &stock).await;
+        let resolved = resolve::complete(inner, &client, request, chosen).await?;
+        events.tell(Event::Pulling(reference.clone()));
+        for warning in resolved.warnings.iter().chain(&room) {
+            events.tell(Event::Warning(warning.clone()));
+        }
+        let plan = plan::plan(inner, &resolved, lease).await?;
+        let fetched = bring(inner, &client, &plan.layers, early, events).await?;
+        finish::finish(inner, reference, client.host_key(), resolved, plan, fetched).await
     }
-    let plan = plan::plan(inner, &resolved, lease).await?;
-    let fetched = bring(inner, &client, &plan.layers, early, events).await?;
-    finish::finish(inner, reference, client.host_key(), resolved, plan, fetched).await
+    .await;
+    if end.as_ref().is_err_and(PullCause::is_no_space) {
+        inner.flights.give_room(stock.layers.iter().map(|layer| BlobId(layer.descriptor.digest)).collect()).await;
+    }
+    end
 }
 
 /// Brings in the layers that are missing, all at once; says whether there were any.

@@ -23,7 +23,7 @@ pub(crate) fn need_overlay(shell: &Shell) -> Result<()> {
 }
 
 /// The programs that tests call, and the Debian packages that have them. Docker's client comes by a way of its own.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 14] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("busybox", "busybox-static"),
@@ -32,6 +32,12 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("script", "bsdutils"),
     ("systemd-analyze", "systemd"),
     ("systemd-socket-activate", "systemd"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("mkfs.xfs", "xfsprogs"),
+    ("xfs_io", "xfsprogs"),
+    ("mount", "mount"),
+    ("setpriv", "util-linux"),
+    ("find", "findutils"),
 ];
 
 /// Installs the programs that are missing.

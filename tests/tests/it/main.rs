@@ -8,19 +8,25 @@
     reason = "a test that cannot go on should end where it stands, and tell why"
 )]
 
+mod access;
 mod api;
 mod archive_faults;
 mod archives;
 mod bundle;
 mod client;
 mod concurrency;
+mod crash;
+mod damage;
+mod disk;
 mod docker_cli;
+mod full_disk;
 mod layering;
 mod lifecycle;
 mod login;
 mod manage;
 mod memory;
 mod network;
+mod power;
 mod push;
 mod service;
 mod skopeo;

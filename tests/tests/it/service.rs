@@ -20,7 +20,8 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the environment may say about where daemons are and how they are set up; no test is to hear of it.
-const FOREIGN: [&str; 16] = [
+const FOREIGN: [&str; 17] = [
+    "FAILPOINTS",
     "LAYERD_CONFIG",
     "LAYERD_DOWNLOADS",
     "LAYERD_GROUP",
@@ -53,14 +54,27 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 /// A program of the workspace, as this run of the tests has built it.
 fn program(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(build).join(name)
+    FOLDER.get_or_init(|| build("built", &["--package", "layerd", "--package", "layer"])).join(name)
 }
 
-/// Builds the programs, once for all processes of a test run, and finds their folder: the one above that of this test.
-fn build() -> PathBuf {
+/// The daemon that can be killed at any of its steps. It lies beside the other, which has no such steps.
+fn layerd_with_failpoints() -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        build("built-failpoints", &["--package", "layerd", "--bin", "layerd-failpoints", "--features", "failpoints"])
+    });
+    assert!(
+        !folder.ends_with("release"),
+        "a release build has no steps to be killed at: run these tests in a debug build"
+    );
+    folder.join("layerd-failpoints")
+}
+
+/// Builds programs, once for all processes of a test run, and finds their folder: the one above that of this test.
+fn build(name: &str, args: &[&str]) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.ancestors().nth(2).unwrap().to_owned();
-    let lock = Path::new(env!("CARGO_TARGET_TMPDIR")).join("built");
+    let lock = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let mut built = File::options().create(true).read(true).append(true).open(lock).unwrap();
     // Tests of one run wait here for the first of them, which leaves the name of the run.
     built.lock().unwrap();
@@ -69,7 +83,7 @@ fn build() -> PathBuf {
     let run = std::env::var("NEXTEST_RUN_ID").unwrap_or_default();
     if run.is_empty() || !runs.lines().any(|line| line == run) {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "layerd", "--package", "layer"]);
+        cargo.args(["build", "--quiet"]).args(args);
         if folder.ends_with("release") {
             cargo.arg("--release");
         }
@@ -160,6 +174,11 @@ impl Running {
         fs::read_to_string(self.output.path().join("stderr")).unwrap()
     }
 
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Ran {
         let status = self.child.wait().unwrap();
@@ -197,8 +216,18 @@ impl Daemon {
 
     /// The folder of a daemon that is not running yet.
     pub(crate) fn prepare() -> Self {
+        Self::prepare_in(&std::env::temp_dir())
+    }
+
+    /// The same in memory, where there is such a place: for tests that start a daemon very often, and to which the disk doesn't matter.
+    pub(crate) fn prepare_in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        Self::prepare_in(if memory.is_dir() { memory } else { Path::new("/tmp") })
+    }
+
+    fn prepare_in(parent: &Path) -> Self {
         assert!(rustix::process::geteuid().is_root(), "the daemon needs root: run these tests as root");
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir_in(parent).unwrap();
         fs::write(folder.path().join("config.toml"), "").unwrap();
         Self { folder, child: None }
     }
@@ -213,16 +242,7 @@ impl Daemon {
     /// Starts a daemon by a command that is like [`command`](Self::command), and waits until it answers.
     #[track_caller]
     pub(crate) fn launch(&mut self, command: &mut Command) {
-        assert!(self.child.is_none(), "it runs");
-        let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        self.child = Some(command.spawn().unwrap());
-        let socket = self.socket();
-        eventually("the daemon answers", || {
-            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
-            assert!(ended.is_none(), "the daemon ended with {ended:?}");
-            UnixStream::connect(&socket).is_ok()
-        });
+        assert!(self.try_launch(command), "the daemon ended while it started");
     }
 
     /// The command that starts it.
@@ -230,6 +250,42 @@ impl Daemon {
         let mut command = self.layerd();
         command.arg("--root").arg(self.root()).arg("--listen").arg(format!("unix://{}", self.socket().display()));
         command
+    }
+
+    /// The command that starts the daemon that dies, or waits, where it is told to: `FAILPOINTS` of the crate `fail`.
+    pub(crate) fn command_with(&self, failpoints: &str) -> Command {
+        let mut command = self.clean(layerd_with_failpoints());
+        let place = format!("unix://{}", self.socket().display());
+        command.arg("--config").arg(self.path("config.toml")).arg("--root").arg(self.root()).args(["--listen", &place]);
+        command.env("FAILPOINTS", failpoints);
+        command
+    }
+
+    /// Starts a daemon by a command that is like [`command`](Self::command), and waits until it answers; `false` when it ends before.
+    pub(crate) fn try_launch(&mut self, command: &mut Command) -> bool {
+        assert!(self.child.is_none(), "it runs");
+        let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let socket = self.socket();
+        let mut child = command.spawn().unwrap();
+        let mut ended = false;
+        eventually("the daemon answers or ends", || {
+            ended = child.try_wait().unwrap().is_some();
+            ended || UnixStream::connect(&socket).is_ok()
+        });
+        if !ended {
+            self.child = Some(child);
+        }
+        !ended
+    }
+
+    /// Whether it has ended, by whatever. Then there is none any more.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let ended = self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some());
+        if ended {
+            self.child = None;
+        }
+        ended
     }
 
     /// `layerd` without anything that says where.
@@ -280,6 +336,15 @@ impl Daemon {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
+    }
+
+    /// Kills it as a crash does, if it runs.
+    pub(crate) fn kill_if_running(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may be dying at this moment.
+            let _ = child.kill();
+            child.wait().unwrap();
+        }
     }
 
     /// Kills it as a crash does.

@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod fixture;
+mod format;
 mod holdings;
 mod names;
+mod recover;
 mod recovery;
 mod removal;
+mod start;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +18,12 @@ use layer_digest::{BlobId, DiffId, Digest, Verifier};
 use layer_oci::Descriptor;
 use layer_reference::Reference;
 use layer_store::{LayerRecord, Store};
+
+/// A folder in memory where there is one: what these tests look at doesn't depend on the disk.
+fn memory() -> &'static Path {
+    let shm = Path::new("/dev/shm");
+    if shm.is_dir() { shm } else { Path::new("/tmp") }
+}
 
 /// A store at `root`.
 fn open(root: &Path) -> Arc<Store> {

@@ -65,7 +65,7 @@ fn a_damaged_index_is_not_taken_for_an_empty_one() {
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let error = Store::open(tmp.path()).unwrap_err();
     assert!(matches!(&error, OpenError::Damaged { .. }), "{error}");
-    assert!(error.hint().unwrap().contains("move"));
+    assert!(error.hint().unwrap().contains("layerd recover --root"), "{:?}", error.hint());
     std::fs::write(&path, bytes).unwrap();
     assert_eq!(open(tmp.path()).names().len(), 1);
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
+use std::sync::Arc;
 
 use layer_digest::BlobId;
 use layer_store::{OpenError, Store};
@@ -65,6 +66,8 @@ fn root_a_lost_or_damaged_database_is_filled_anew() {
             }
         }
         let store = open(tmp.path());
+        assert!(store.is_proven(BlobId(layer.digest), diff).unwrap(), "{damage}");
+        Store::refill(&Arc::downgrade(&store));
         assert_eq!(store.known_diff(BlobId(layer.digest)), Some(diff), "{damage}");
     }
 }

@@ -171,7 +171,7 @@ impl Lead<'_> {
             Ok(Found {
                 blob: store.has_blob(&descriptor)?,
                 layer: store.has_layer(diff)?,
-                proven: store.known_diff(BlobId(descriptor.digest)) == Some(diff),
+                proven: store.is_proven(BlobId(descriptor.digest), diff)?,
             })
         };
         joined(self.spawn(look).await)?.map_err(LayerError::Store)

@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use bytes::{Buf as _, Bytes};
 use layer_compression::Decoder;
 use layer_digest::{BlobId, DiffId, Verified, Verifier};
+use layer_fs::failpoint::{Step, reach};
 use layer_store::{Ingest, StagedLayer, StoreError};
 use layer_unpack::manifest::{self, Contents};
 use layer_unpack::{Applied, apply_noting};
@@ -100,6 +101,7 @@ pub(crate) fn inflate(reader: &mut (impl BufRead + Unpin), belt: WireEnd) -> Res
             Ok(0) => return Ok(None),
             Ok(len) => {
                 chunk.truncate(len);
+                reach(Step::Inflated);
                 // The second thread stops early when it fails. If the disk did, there is no use in going on.
                 if belt.to_tar.send(chunk).is_err() {
                     if belt.disk_failed.load(Ordering::Acquire) {
@@ -326,6 +328,7 @@ impl BufRead for TarReader {
             if let Ok(chunk) = self.belt.from_wire.recv() {
                 self.verifier.update(&chunk).map_err(io::Error::other)?;
                 self.chunk = chunk;
+                reach(Step::Unpacking);
             }
         }
         Ok(&self.chunk[self.at..])

@@ -186,7 +186,7 @@ impl<'a> Intake<'a> {
         self.lease.hold_blob(blob);
         let Some(diff) = self.store.known_diff(blob) else { return Ok(false) };
         self.lease.hold_layer(diff);
-        Ok(self.store.blob_size(blob)? == Some(size) && self.store.layer(diff)?.is_some())
+        Ok(self.store.blob_size(blob)? == Some(size) && self.store.has_layer(diff)?)
     }
 
     /// The content of a member.

@@ -1,5 +1,6 @@
 //! Whether a mirror is worth asking: one that is down costs one attempt now and then, not one a request.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -15,6 +16,8 @@ const BUSY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Health {
     state: Mutex<State>,
+    /// How often it went down.
+    downs: AtomicU64,
     /// One at a time finds out how a mirror is of which nothing is known.
     gate: Semaphore,
 }
@@ -30,6 +33,8 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct Pass<'a> {
     health: &'a Health,
+    /// How often the mirror had gone down by then. What it answers to this one says nothing about what has happened to another since.
+    downs: u64,
     /// Held by the one who finds out.
     _gate: Option<SemaphorePermit<'a>>,
 }
@@ -40,7 +45,7 @@ pub(crate) struct IsDown(pub(crate) String);
 
 impl Default for Health {
     fn default() -> Self {
-        Self { state: Mutex::new(State::Unknown), gate: Semaphore::new(1) }
+        Self { state: Mutex::new(State::Unknown), downs: AtomicU64::new(0), gate: Semaphore::new(1) }
     }
 }
 
@@ -57,13 +62,14 @@ impl Health {
         let gate = self.gate.acquire().await.ok();
         match self.known() {
             Some(known) => known,
-            None => Ok(Pass { health: self, _gate: gate }),
+            None => Ok(Pass { _gate: gate, ..self.pass() }),
         }
     }
 
     fn known(&self) -> Option<Result<Pass<'_>, IsDown>> {
-        let pass = Pass { health: self, _gate: None };
-        match &mut *self.state() {
+        let mut state = self.state();
+        let pass = self.pass();
+        match &mut *state {
             State::Unknown => None,
             State::Up => Some(Ok(pass)),
             State::Down { until, .. } if *until <= Instant::now() => {
@@ -73,6 +79,10 @@ impl Health {
             }
             State::Down { why, .. } => Some(Err(IsDown(why.clone()))),
         }
+    }
+
+    fn pass(&self) -> Pass<'_> {
+        Pass { health: self, downs: self.downs.load(Ordering::Relaxed), _gate: None }
     }
 
     /// It could not be reached, or broke off.
@@ -86,14 +96,19 @@ impl Health {
     }
 
     fn rest(&self, rest: Duration, why: String) {
-        *self.state() = State::Down { until: Instant::now() + rest, why };
+        let mut state = self.state();
+        self.downs.fetch_add(1, Ordering::Relaxed);
+        *state = State::Down { until: Instant::now() + rest, why };
     }
 }
 
 impl Pass<'_> {
     /// It answered, be it with what was asked for or not.
     pub(crate) fn answered(self) {
-        *self.health.state() = State::Up;
+        let mut state = self.health.state();
+        if self.downs == self.health.downs.load(Ordering::Relaxed) {
+            *state = State::Up;
+        }
     }
 }
 
@@ -136,6 +151,17 @@ mod tests {
         assert!(health.enter().await.is_err());
         first.answered();
         assert!(health.enter().await.is_ok() && health.enter().await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_to_an_earlier_request_does_not_bring_it_back() {
+        let health = Health::default();
+        health.enter().await.unwrap().answered();
+        let (earlier, broken) = (health.enter().await.unwrap(), health.enter().await.unwrap());
+        health.went_down("broke off".to_owned());
+        drop(broken);
+        earlier.answered();
+        assert_eq!(health.enter().await.unwrap_err(), IsDown("broke off".to_owned()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -141,7 +141,6 @@ impl Layers {
             self.retrying.remove(id);
         }
         if told {
-            let words = if status == LayerStatus::Mounted { words } else { &status.to_string() };
             self.screen.say(&format!("{}{id}: {words}", self.label));
         }
     }

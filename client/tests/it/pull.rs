@@ -195,7 +195,7 @@ fn a_line_that_is_no_json_is_told_only_if_the_pull_fails() {
     assert_eq!(run(&mut layer(&daemon, ["pull", "-q", "fine"])), done("docker.io/library/fine:latest\n"));
     let ended = run(&mut layer(&daemon, ["pull", "-q", "bad"]));
     assert_eq!(ended.code, Some(1));
-    assert!(ended.err.starts_with("error: pull `bad`: read progress line `<html>\u{fffd} oops`: "), "{}", ended.err);
+    assert!(ended.err.starts_with("error: pull `bad`: read line `<html>\u{fffd} oops`: "), "{}", ended.err);
 }
 
 /// A docker daemon sends no last line with the image's ID.

@@ -39,11 +39,11 @@ steps! {
     Staged = "staged",
     /// A piece of a tar is about to be unpacked.
     Unpacking = "unpacking",
-    /// A layer has been unpacked and proven; the sync is about to begin.
+    /// What is to be published together has been unpacked and proven; the sync is about to begin.
     Unpacked = "unpacked",
-    /// The sync has ended, which covers the layer and its blob; its record is about to be written.
+    /// The sync has ended, which covers the layer and its blob.
     Synced = "synced",
-    /// The record of a layer has been written.
+    /// The record of a layer that a pull brings has been written.
     RecordWritten = "record-written",
     /// A blob has its name, and the folder has not been synced.
     BlobNamed = "blob-named",

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use layer_digest::{BlobId, DiffId, Verified};
 use layer_fs::Dir;
+use layer_fs::failpoint::{Step, reach};
 
 use crate::ingest::WRITEBACK_EVERY;
 use crate::sync::Epoch;
@@ -88,7 +89,9 @@ impl Store {
         // One sync covers them all: they lie on one file system.
         let begun = blobs.iter().map(|blob| blob.place.begun).chain(layers.iter().map(|layer| layer.place.begun)).min();
         let begun = begun.unwrap_or_else(|| self.sync.epoch());
+        reach(Step::Unpacked);
         self.sync.sync(&self.root, begun).map_err(StoreError::io("sync", "staging"))?;
+        reach(Step::Synced);
         blobs.into_iter().try_for_each(SealedBlob::publish)?;
         layers.into_iter().try_for_each(SealedLayer::publish)
     }
@@ -162,6 +165,7 @@ impl SealedLayer {
         let store = Arc::clone(&self.place.store);
         self.place.published = store.publish_layer(&self.place.name, self.proof.id())?;
         store.facts.set_diff(self.blob, self.proof.id());
+        reach(Step::FactKept);
         Ok(())
     }
 }

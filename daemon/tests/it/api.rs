@@ -87,7 +87,6 @@ async fn what_is_not_supported_is_said_and_what_looks_for_containers_goes_on() {
         ("GET", "/v1.51/services"),
         ("POST", "/networks"),
         ("GET", "/volumes/x"),
-        ("GET", "/events"),
         ("GET", "/images/a/attestations"),
         ("POST", "/images/create?fromSrc=http://lab.test/root.tar"),
         ("GET", "/distribution/lab.test/a:1/json"),

@@ -190,7 +190,7 @@ mod tests {
         reader.push(b"gateway timeout\n{\"status\":\"a\"} trash\n{\"status\":\"b\"}\n[1]\n{\"status\":\"c\"}\n");
         let read = statuses(&mut reader);
         assert_eq!(read.len(), 6, "{read:?}");
-        assert!(read[0].starts_with("!read progress line `gateway timeout`: "));
+        assert!(read[0].starts_with("!read line `gateway timeout`: "));
         assert_eq!([&read[1], &read[3], &read[5]], ["a", "b", "c"]);
     }
 

@@ -155,7 +155,9 @@ async fn root_failures_have_one_form() {
     let container = (404, "No such container: nothing".to_owned());
     assert_eq!(failure(Method::GET, "/containers/nothing/json").await, container);
     assert_eq!(failure(Method::GET, "/images/json?filters=nonsense").await.0, 400);
-    for (method, path) in [(Method::POST, "/containers/create"), (Method::POST, "/build"), (Method::GET, "/events")] {
+    for (method, path) in
+        [(Method::POST, "/containers/create"), (Method::POST, "/build"), (Method::GET, "/images/search")]
+    {
         let (status, message) = failure(method, path).await;
         assert_eq!(status, 501, "{path}");
         assert!(message.contains("not supported"), "{path}: {message}");

@@ -17,13 +17,25 @@ const MOMENTS: u32 = 140;
 /// The deeds that pass a step, the first of which must.
 fn deeds(step: Step) -> &'static [Deed] {
     match step {
+        Step::Unpacking
+        | Step::Unpacked
+        | Step::Synced
+        | Step::BlobNamed
+        | Step::BlobPublished
+        | Step::LayerNamed
+        | Step::LayerPublished
+        | Step::FactKept
+        | Step::DocumentWriting
+        | Step::DocumentWritten => &[Deed::Pull, Deed::Load],
         Step::StartCleared => &[Deed::StartAfterCrash],
         Step::FormatMigrated => &[Deed::StartOfOldFormat],
         Step::ReplacementWritten | Step::ReplacementNamed => {
-            &[Deed::Pull, Deed::Tag, Deed::Remove, Deed::StartOfOldFormat]
+            &[Deed::Pull, Deed::Load, Deed::Tag, Deed::Remove, Deed::Prune, Deed::StartOfOldFormat]
         }
-        Step::IndexWriting | Step::IndexKept | Step::IndexWritten => &[Deed::Pull, Deed::Tag, Deed::Remove],
-        Step::BlobBuried | Step::LayerBuried | Step::GraveCleared => &[Deed::Remove],
+        Step::IndexWriting | Step::IndexKept | Step::IndexWritten => {
+            &[Deed::Pull, Deed::Load, Deed::Tag, Deed::Remove, Deed::Prune]
+        }
+        Step::BlobBuried | Step::LayerBuried | Step::GraveCleared => &[Deed::Remove, Deed::Prune],
         _ => &[Deed::Pull],
     }
 }
@@ -55,7 +67,8 @@ fn root_killed_at_any_moment() {
     let mut chance = Chance::new();
     let mut world = World::new();
     for _ in 0..MOMENTS {
-        let deed = [Deed::Pull, Deed::Pull, Deed::Pull, Deed::Pull, Deed::Tag, Deed::Remove][chance.below(6)];
+        let deed = [Deed::Pull, Deed::Pull, Deed::Pull, Deed::Load, Deed::Load, Deed::Tag, Deed::Remove, Deed::Prune]
+            [chance.below(8)];
         world.round_within(deed, &mut chance);
     }
     println!("{MOMENTS} rounds, seed {}: {}", chance.seed, world.told());

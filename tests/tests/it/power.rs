@@ -8,7 +8,7 @@ use crate::crash::world::{Deed, World};
 use crate::disk::{Disk, Kind};
 use crate::service::Daemon;
 
-const DEEDS: [Deed; 4] = [Deed::Pull, Deed::Pull, Deed::Tag, Deed::Remove];
+const DEEDS: [Deed; 6] = [Deed::Pull, Deed::Pull, Deed::Load, Deed::Tag, Deed::Remove, Deed::Prune];
 
 fn cut(kind: Kind) {
     let daemon = Daemon::prepare();

@@ -19,8 +19,11 @@ use crate::service::{Daemon, Running, eventually};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
     Pull,
+    /// Of an archive that holds the image as it was pulled.
+    Load,
     Tag,
     Remove,
+    Prune,
     /// It starts, and finds what another one has left that was killed while it unpacked.
     StartAfterCrash,
     /// It starts on a store of the first format.
@@ -35,6 +38,8 @@ pub(crate) struct World {
     /// What the store lies on, if that dies along with the daemon.
     disk: Option<Disk>,
     registry: Registry,
+    /// Where the archives lie that images are loaded from: a folder that no power cut comes near.
+    archives: tempfile::TempDir,
     /// What can be pulled: name, image, and the tree that it unpacks to.
     images: Vec<(String, Image, Tree)>,
     /// A third name, that is given by hand to the first.
@@ -70,10 +75,17 @@ impl World {
             (name, image, Tree::read(folder.path()).unwrap())
         });
         daemon.again();
+        let archives = tempfile::tempdir().unwrap();
+        for (number, (name, _, _)) in images.iter().enumerate() {
+            daemon.layer(&["pull", "--quiet", name]).ok();
+            daemon.layer(&["save", "--output", &archive(&archives, number), name]).ok();
+            daemon.layer(&["rmi", name]).ok();
+        }
         Self {
             daemon,
             disk,
             registry,
+            archives,
             images: images.into(),
             alias: "lab/alias:1".to_owned(),
             usual: HashMap::new(),
@@ -159,11 +171,8 @@ impl World {
         self.registry.heal();
         let name = self.images[number].0.clone();
         match deed {
-            Deed::Pull | Deed::StartAfterCrash => {}
-            Deed::Tag => {
-                self.daemon.layer(&["pull", "--quiet", &name]).ok();
-            }
-            Deed::Remove | Deed::StartOfOldFormat => {
+            Deed::Pull | Deed::Load | Deed::StartAfterCrash => {}
+            Deed::Tag | Deed::Remove | Deed::Prune | Deed::StartOfOldFormat => {
                 self.daemon.layer(&["pull", "--quiet", &name]).ok();
             }
         }
@@ -176,7 +185,10 @@ impl World {
 
     fn begin(&self, deed: Deed, number: usize) -> Running {
         let name = &self.images[number].0;
+        let archive = archive(&self.archives, number);
         let words: &[&str] = match deed {
+            Deed::Load => &["load", "--quiet", "--input", &archive],
+            Deed::Prune => &["prune", "--all", "--force"],
             Deed::Tag => &["tag", name, &self.alias],
             Deed::Remove => &["rmi", name],
             _ => &["pull", "--quiet", name],
@@ -194,9 +206,9 @@ impl World {
         self.check(what);
         let listed = self.listed();
         match deed {
-            Deed::Pull if done => assert!(listed.contains(&name), "{what}: reported, and not there"),
+            Deed::Pull | Deed::Load if done => assert!(listed.contains(&name), "{what}: reported, and not there"),
             Deed::Tag if done => assert!(listed.contains(&self.alias_in_full()), "{what}: reported, and not there"),
-            Deed::Remove if done => assert!(!listed.contains(&name), "{what}: reported, and still there"),
+            Deed::Remove | Deed::Prune if done => assert!(!listed.contains(&name), "{what}: reported, and still there"),
             Deed::StartOfOldFormat | Deed::Tag => assert!(listed.contains(&name), "{what}: lost"),
             _ => {}
         }
@@ -248,6 +260,7 @@ impl World {
         }
         assert_eq!(fs::read_to_string(root.join("format")).unwrap(), "2\n", "{what}");
         self.daemon.layer(&["images"]).ok();
+        self.daemon.layer(&["verify", "--all"]).ok();
         for name in self.listed() {
             let own = self.images.iter().find(|(own, _, _)| *own == name);
             // The alias is of whichever image was given it.
@@ -320,9 +333,15 @@ impl World {
     }
 }
 
+fn archive(folder: &tempfile::TempDir, number: usize) -> String {
+    folder.path().join(format!("{number}.tar")).to_str().unwrap().to_owned()
+}
+
 fn name_of(deed: Deed) -> &'static str {
     match deed {
         Deed::Pull => "pull",
+        Deed::Load => "load",
+        Deed::Prune => "prune",
         Deed::Tag => "tag",
         Deed::Remove => "remove",
         Deed::StartAfterCrash | Deed::StartOfOldFormat => "start",

@@ -1,5 +1,6 @@
 //! From what a user types to an image in the store.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use layer_digest::{BlobId, Digest, ImageId};
@@ -93,7 +94,7 @@ impl Found {
     /// The platforms whose manifest and config are in the store.
     pub(crate) fn variants(&self, store: &Store) -> Result<Vec<Variant>, StoreError> {
         let mut variants = Vec::new();
-        collect(store, &self.target, None, 0, &mut variants)?;
+        collect(store, &self.target, None, 0, &mut HashSet::new(), &mut variants)?;
         Ok(variants)
     }
 
@@ -203,20 +204,32 @@ fn collect(
     descriptor: &Descriptor,
     platform: Option<&Platform>,
     depth: usize,
+    seen: &mut HashSet<Digest>,
     variants: &mut Vec<Variant>,
 ) -> Result<(), StoreError> {
-    let document = store.document(descriptor)?;
+    // An index may name a document as often as it likes.
+    if !seen.insert(descriptor.digest) {
+        return Ok(());
+    }
+    let document = match store.document(descriptor) {
+        // What is whole and neither manifest nor index can be called one by an index, and is no platform of it.
+        Err(StoreError::Document { .. }) if depth > 0 => return Ok(()),
+        document => document?,
+    };
     match &*document {
         Document::Index(index) if depth < MAX_DEPTH => {
             for entry in index.manifests.iter().filter(|entry| !entry.is_attestation()) {
-                if store.blob_size(BlobId(entry.digest))?.is_some() {
-                    collect(store, entry, entry.platform.as_ref().or(platform), depth + 1, variants)?;
+                if store.leads_on(entry)? {
+                    collect(store, entry, entry.platform.as_ref().or(platform), depth + 1, seen, variants)?;
                 }
             }
         }
         Document::Index(_) => {}
         Document::Manifest(manifest) => {
-            let config = store.config(BlobId(manifest.config.digest))?;
+            let config = match store.config(BlobId(manifest.config.digest)) {
+                Err(StoreError::Document { .. } | StoreError::NoBlob(_)) if depth > 0 => return Ok(()),
+                config => config?,
+            };
             // An index knows better than a config, which for arm often lacks the variant.
             let platform = platform.cloned().map_or_else(|| config.platform(), Platform::normalize);
             let descriptor = descriptor.clone();

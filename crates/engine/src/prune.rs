@@ -57,13 +57,16 @@ impl Engine {
                 |found: &Found| (request.all || found.names.is_empty()) && is_old(found.since) && has_labels(found);
             let mut pruned = Pruned::default();
             // First what nobody misses: on a full disk there must be room for a list of images without those that go.
-            if request.labels.is_empty() {
+            let sweep = || -> Result<u64, EngineError> {
                 let (leftovers, rubbish) = shared.store.sweep_leftovers(request.until.unwrap_or(Timestamp::MAX))?;
                 drop(rubbish);
-                pruned.bytes = leftovers.bytes;
-            }
+                Ok(leftovers.bytes)
+            };
+            let swept_first = if request.labels.is_empty() { sweep() } else { Ok(0) };
             let (images, swept) = remove_unused(shared, choose)?;
-            pruned.bytes = pruned.bytes.saturating_add(swept.bytes);
+            // An image that can't be read may have kept all else from being swept, and may be gone now.
+            let leftovers = swept_first.or_else(|_| sweep())?;
+            pruned.bytes = leftovers.saturating_add(swept.bytes);
             for image in &images {
                 pruned.removed.extend(names(image).map(Removed::Untagged));
                 if swept.gone.contains(&image.target.digest) {

@@ -154,7 +154,12 @@ impl Catalog {
             }
         }
         let file = File { schema_version: 2, media_type: Some(INDEX.to_owned()), manifests };
-        index::replace(root, &serde_json::to_vec_pretty(&file)?)
+        let bytes = serde_json::to_vec_pretty(&file)?;
+        // What could not be read again must not take the place of what can.
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "there are too many names"));
+        }
+        index::replace(root, &bytes)
     }
 
     /// Whether a name leads to the image.

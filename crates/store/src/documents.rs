@@ -9,7 +9,7 @@ use layer_oci::{Descriptor, Document, ImageConfig};
 use crate::{Store, StoreError};
 
 /// The caps of the registry side: what came in under them can be read under them.
-const MAX_MANIFEST: u64 = 4 << 20;
+pub(crate) const MAX_MANIFEST: u64 = 4 << 20;
 const MAX_CONFIG: u64 = 8 << 20;
 
 /// How many parsed documents are kept. At a few kilobytes each they cost less than reading them for every list of images.

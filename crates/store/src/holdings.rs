@@ -61,7 +61,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the disk fails, or the record of a layer can't be read.
+    /// When the disk fails. A layer whose record can't be read is passed over.
     pub fn holdings(&self) -> Result<Holdings, StoreError> {
         let mut holdings = Holdings::default();
         let mut folder = |dir: &Dir, name: &str| -> Result<(), StoreError> {
@@ -88,7 +88,11 @@ impl Store {
             if kind == "blobs" {
                 holdings.blobs.extend(self.held_blob(BlobId(digest))?.map(|held| (BlobId(digest), held)));
             } else {
-                holdings.layers.extend(self.held_layer(DiffId(digest))?.map(|held| (DiffId(digest), held)));
+                match self.held_layer(DiffId(digest)) {
+                    Ok(held) => holdings.layers.extend(held.map(|held| (DiffId(digest), held))),
+                    // It takes room that can't be told, and is no reason to tell nothing.
+                    Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "passed over a layer"),
+                }
             }
         }
         for (name, _) in self.ingest.entries().map_err(StoreError::io("read", "ingest"))? {

@@ -257,6 +257,8 @@ impl Store {
         self.facts.forget_layer(id);
         let dir = self.layer_dir(id)?;
         let grave = self.bury(&dir, &id.0.hex()).map_err(StoreError::io("remove", layer_name(id)))?;
+        // Somebody who lists may have read it once more meanwhile.
+        self.records.forget(id);
         reach(Step::LayerBuried);
         Ok(grave)
     }

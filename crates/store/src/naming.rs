@@ -55,29 +55,44 @@ impl Naming<'_> {
     ///
     /// When the disk is full or fails; nothing has changed then.
     pub fn set_name(&self, reference: &Reference, target: &Descriptor) -> Result<Option<Descriptor>, StoreError> {
+        let before = self.store.name(reference).map(|named| named.target);
+        self.set_names(std::slice::from_ref(reference), target)?;
+        Ok(before)
+    }
+
+    /// [`Naming::set_name`] for several names, in one step.
+    ///
+    /// # Errors
+    ///
+    /// When the disk is full or fails; nothing has changed then.
+    pub fn set_names(&self, references: &[Reference], target: &Descriptor) -> Result<(), StoreError> {
         let mut target = target.clone();
         // These say what an entry of an index is for there; here they would mislead.
         target.annotations.clear();
         target.platform = None;
-        let before = self.store.name(reference);
-        if let Some(before) = &before
-            && before.target.digest == target.digest
-        {
-            return Ok(Some(before.target.clone()));
+        let is_new =
+            |name: &&Reference| self.store.name(name).is_none_or(|before| before.target.digest != target.digest);
+        let references: Vec<_> = references.iter().filter(is_new).collect();
+        if references.is_empty() {
+            return Ok(());
         }
         let now = Timestamp::now();
-        let (old, pinned) = before.map_or((None, None), |named| (Some(named.target), named.pinned));
         self.store.change_catalog(|catalog| {
             catalog.dangling.remove(&target.digest);
-            let named = crate::Named { reference: reference.clone(), target, tagged: now, pinned };
-            catalog.names.insert(reference.clone(), named);
-            if let Some(old) = &old
-                && !catalog.has_name(old.digest)
-            {
-                catalog.dangling.insert(old.digest, Nameless { target: old.clone(), since: now });
+            let mut left = Vec::new();
+            for reference in references {
+                let before = catalog.names.remove(reference);
+                let pinned = before.as_ref().and_then(|named| named.pinned);
+                left.extend(before.map(|named| named.target));
+                let named = crate::Named { reference: reference.clone(), target: target.clone(), tagged: now, pinned };
+                catalog.names.insert(reference.clone(), named);
             }
-        })?;
-        Ok(old)
+            for old in left {
+                if !catalog.has_name(old.digest) {
+                    catalog.dangling.insert(old.digest, Nameless { target: old, since: now });
+                }
+            }
+        })
     }
 
     /// Keeps an image without a name, as a dangling one. Everything that it consists of must be durable already. Nothing changes if a name leads to

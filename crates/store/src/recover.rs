@@ -13,12 +13,11 @@ use layer_digest::{BlobId, DiffId, Digest, Verifier};
 use layer_oci::{Descriptor, Document, media_type};
 use layer_reference::Reference;
 
+use crate::documents::MAX_MANIFEST;
 use crate::start::{failed, take};
 use crate::{OpenError, Store, StoreError, format, index};
 
 const MAX_INDEX: u64 = 64 << 20;
-/// The largest blob that may be a manifest or an index: the registry side takes none that is larger.
-const MAX_MANIFEST: u64 = 4 << 20;
 /// How deep indexes may lie in indexes.
 const MAX_DEPTH: usize = 4;
 
@@ -144,7 +143,7 @@ impl Store {
     }
 
     fn is_whole(&self, digest: Digest) -> Result<bool, StoreError> {
-        let mut file = self.open_blob(BlobId(digest))?;
+        let Ok(mut file) = self.open_blob(BlobId(digest)) else { return Ok(false) };
         let mut verifier = Verifier::new(BlobId(digest), None);
         let mut buffer = vec![0; 256 << 10];
         loop {
@@ -157,10 +156,12 @@ impl Store {
         }
     }
 
-    /// Removes the layers whose record is missing, can't be read or speaks of another layer, and those without files.
+    /// Removes the layers whose record is missing, can't be read or speaks of another layer, and those without files. Those that are marked as
+    /// damaged stay where they are: something may still show them, and they count as missing in any case.
     fn examine_layers(&self, found: &mut Recovered) -> Result<(), StoreError> {
         for id in self.layer_ids()? {
-            if self.has_layer(id)? {
+            // What the disk doesn't give is as useless as what is wrong.
+            if self.layer(id).is_ok_and(|layer| layer.is_some()) {
                 found.layers += 1;
             } else {
                 if let Some(grave) = self.bury_layer(id)? {
@@ -191,16 +192,28 @@ impl Store {
         if !lost.is_empty() {
             self.remove_names(&lost)?;
         }
-        // Images that lost their names to others, pinned ones, and those of other tools have entries all the same. What one of them lacks nobody
-        // misses by a name.
-        for target in self.read_catalog(|catalog| [catalog.targets(), catalog.foreign_targets()].concat()) {
+        // Images that lost their names to others, and pinned ones, have entries all the same. What one of them lacks nobody misses by a name; one that
+        // leads nowhere would keep everything else from being removed.
+        let mut empty = Vec::new();
+        for target in self.read_catalog(crate::catalog::Catalog::targets) {
+            if self.follow(&target, 0, &mut reached, &mut BTreeSet::new()).is_err() {
+                empty.push(target.digest);
+            }
+        }
+        if !empty.is_empty() {
+            self.naming().remove_images(&empty)?;
+        }
+        for target in self.read_catalog(crate::catalog::Catalog::foreign_targets) {
+            // What other tools have written is theirs.
             let _ = self.follow(&target, 0, &mut reached, &mut BTreeSet::new());
         }
         // What is part of an image without a name is not one itself.
         let mut images = Vec::new();
         let mut parts = HashSet::new();
         for digest in self.blob_digests()?.into_iter().filter(|digest| !reached.contains(digest)) {
-            if let Some(document) = self.as_document(digest)? {
+            if let Some(document) = self.as_document(digest)?
+                && self.is_usable(&document)?
+            {
                 let size = self.blob_size(BlobId(digest))?.unwrap_or_default();
                 images.push(Descriptor::new(document.media_type(), digest, size));
                 if let Document::Index(index) = document {
@@ -281,8 +294,23 @@ impl Store {
         Ok(digests)
     }
 
+    /// Whether a document leads to something: a manifest to its config, an index to one of its manifests.
+    fn is_usable(&self, document: &Document) -> Result<bool, StoreError> {
+        match document {
+            Document::Manifest(manifest) => Ok(self.config(BlobId(manifest.config.digest)).is_ok()),
+            Document::Index(index) => {
+                for entry in &index.manifests {
+                    if self.leads_on(entry)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+        }
+    }
+
     /// What a blob says if it is a manifest or an index.
-    fn as_document(&self, digest: Digest) -> Result<Option<Document>, StoreError> {
+    pub(crate) fn as_document(&self, digest: Digest) -> Result<Option<Document>, StoreError> {
         if self.blob_size(BlobId(digest))?.is_none_or(|size| size > MAX_MANIFEST) {
             return Ok(None);
         }

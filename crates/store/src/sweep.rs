@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use layer_digest::{BlobId, DiffId, Digest};
 use layer_oci::{Descriptor, Document, media_type};
 
+use crate::documents::MAX_MANIFEST;
 use crate::holdings::Held;
 use crate::lease::Leases;
 use crate::store::Grave;
@@ -26,6 +27,8 @@ pub struct Closure {
     pub blobs: HashSet<BlobId>,
     /// Unpacked layers.
     pub layers: HashSet<DiffId>,
+    /// The indexes and manifests, each before those that it leads to.
+    documents: Vec<BlobId>,
 }
 
 /// What a sweep has taken.
@@ -90,7 +93,8 @@ impl<'a> Naming<'a> {
             store.held_layer(*id)?;
         }
         let mut sweep = Sweep::begin(store)?;
-        for id in doomed.blobs {
+        // What leads to others goes first: a sweep that is broken off leaves nothing that leads nowhere.
+        for id in doomed.documents.into_iter().chain(doomed.blobs) {
             sweep.blob(id, None)?;
         }
         for id in doomed.layers {
@@ -114,7 +118,9 @@ impl Store {
         // Layers of an older store may have to be measured, which is done before anybody has to wait for it.
         self.holdings()?;
         let mut sweep = Sweep::begin(self)?;
-        let leftovers = sweep.leftovers(before)?;
+        let mut leftovers = sweep.leftovers(before)?;
+        // What leads to others goes first, as far as that can be told.
+        leftovers.blobs.sort_by_cached_key(|(id, _)| !matches!(self.as_document(id.0), Ok(Some(_))));
         for (id, held) in leftovers.blobs {
             sweep.blob(id, Some(held))?;
         }
@@ -173,6 +179,15 @@ impl Store {
         Ok(kept)
     }
 
+    /// Whether an entry of an index is there, as the index describes it, and small enough to be read.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn leads_on(&self, entry: &Descriptor) -> Result<bool, StoreError> {
+        Ok(entry.size <= MAX_MANIFEST && self.blob_size(BlobId(entry.digest))? == Some(entry.size))
+    }
+
     fn collect(
         &self,
         descriptor: &Descriptor,
@@ -190,13 +205,16 @@ impl Store {
         let document = match self.document(descriptor) {
             Ok(document) => document,
             Err(_) if unreadable == Unreadable::Passed => return Ok(()),
+            // An index can call anything a manifest. What is whole and none leads to nothing.
+            Err(StoreError::Document { .. }) if depth > 0 => return Ok(()),
             Err(error) => return Err(error),
         };
+        closure.documents.push(BlobId(descriptor.digest));
         match &*document {
             Document::Index(index) => {
                 for entry in &index.manifests {
                     // Platforms that were never pulled aren't there.
-                    if self.blob_size(BlobId(entry.digest))?.is_some() {
+                    if self.leads_on(entry)? {
                         self.collect(entry, depth + 1, unreadable, closure)?;
                     }
                 }
@@ -207,8 +225,8 @@ impl Store {
                 closure.blobs.extend(manifest.layers.iter().map(|layer| BlobId(layer.digest)));
                 match self.config(config) {
                     Ok(config) => closure.layers.extend(config.diff_ids.iter().copied()),
-                    // It is whole, and not the config of an image: nothing is unpacked by it.
-                    Err(StoreError::Document { .. }) => {}
+                    // It is whole, and not the config of an image; or it isn't there. Nothing can be unpacked by it.
+                    Err(StoreError::Document { .. } | StoreError::NoBlob(_)) => {}
                     Err(_) if unreadable == Unreadable::Passed => {}
                     Err(error) => return Err(error),
                 }

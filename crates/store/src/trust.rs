@@ -140,9 +140,10 @@ impl Store {
             let wanted = found(dir.read(SUMS, 1 << 10))?;
             let (mut list, wanted) = match (list, wanted) {
                 (Some(list), Some(wanted)) => (list, wanted),
-                (None, None) if serde_json::from_slice::<LayerRecord>(&record).is_ok() => return Ok(LayerList::None),
-                (None, None) => return Ok(LayerList::Damaged("its record `layer.json` is damaged")),
-                _ => return Ok(LayerList::Damaged("the list of its files, or its `SHA256SUMS`, is missing")),
+                // A list without sums is one that was being given to it when the daemon was stopped.
+                (_, None) if serde_json::from_slice::<LayerRecord>(&record).is_ok() => return Ok(LayerList::None),
+                (_, None) => return Ok(LayerList::Damaged("its record `layer.json` is damaged")),
+                (None, Some(_)) => return Ok(LayerList::Damaged("the list of its files is missing")),
             };
             let mut hasher = Hasher::new(Algorithm::Sha256);
             let mut buffer = vec![0; READ];

@@ -151,6 +151,9 @@ pub enum LayerError {
         /// How many tries in a row brought nothing.
         tries: u32,
     },
+    /// What is on the disk already can't be read: a bad sector, say.
+    #[error("read what is on the disk already")]
+    Reread(#[source] io::Error),
     /// The bytes aren't those of the blob.
     #[error("verify")]
     Verify(#[source] VerifyError),
@@ -236,7 +239,9 @@ impl LayerError {
         match self {
             Self::Fetch { source, .. } => registry_kind(source),
             Self::Cut { .. } => Kind::Unavailable,
-            Self::Verify(_) | Self::Corrupt { .. } | Self::WrongDiff(_) | Self::Decompress(_) => Kind::Corrupt,
+            Self::Reread(_) | Self::Verify(_) | Self::Corrupt { .. } | Self::WrongDiff(_) | Self::Decompress(_) => {
+                Kind::Corrupt
+            }
             Self::Unpack(error) => match error.io() {
                 Some(error) => io_kind(error),
                 None => Kind::Corrupt,

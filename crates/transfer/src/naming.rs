@@ -7,8 +7,6 @@ use layer_store::{Store, StoreError};
 /// Gives an image its names. One without any, which no name leads to yet, is kept as a dangling one.
 pub(crate) fn give_names(store: &Store, target: &Descriptor, names: &[Reference]) -> Result<(), StoreError> {
     let naming = store.naming();
-    for name in names {
-        naming.set_name(name, target)?;
-    }
+    naming.set_names(names, target)?;
     naming.keep(target)
 }

@@ -162,7 +162,7 @@ async fn a_login_is_shown_to_the_registry_and_its_lack_is_told() {
     let docker = "push access denied, repository does not exist or may require authorization: ";
     assert!(words.starts_with(docker) && words.contains("wants a login"), "{words}");
     let hint = lines.last().unwrap()["errorDetail"]["hint"].as_str().unwrap();
-    assert!(hint.contains(&format!("docker login {}", target.host())), "{hint}");
+    assert!(hint.contains(&format!("layer login {}", target.host())), "{hint}");
     let login = |password: &str| URL_SAFE.encode(json!({"username": "lab", "password": password}).to_string());
     let wrong = daemon.send("POST", &push, &[("X-Registry-Auth", &login("wrong"))], Vec::new()).await.lines();
     assert!(failure(&wrong).contains("refused user `lab`"), "{}", failure(&wrong));

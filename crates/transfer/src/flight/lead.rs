@@ -334,7 +334,7 @@ struct Coming {
 enum Attempt {
     /// Another one would fail in the same way.
     Final(LayerError),
-    /// The bytes were wrong, and have been thrown away.
+    /// The bytes were wrong, or could not be read again, and have been thrown away.
     Corrupt { error: LayerError, resumed: bool },
     /// The bytes are the right ones, and no layer can be made of them.
     Useless { error: LayerError, wire: Box<Wire> },
@@ -364,7 +364,9 @@ fn sort(
     network?;
     let (wire, inflate) = match wire {
         Ok(wire) => wire,
-        Err(error @ LayerError::Verify(_)) => return Err(Attempt::Corrupt { error, resumed }),
+        Err(error @ (LayerError::Verify(_) | LayerError::Reread(_))) => {
+            return Err(Attempt::Corrupt { error, resumed });
+        }
         Err(error) => return Err(Attempt::Final(error)),
     };
     // The blob is the one that was asked for, so that another attempt would bring the same.

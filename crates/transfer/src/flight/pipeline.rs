@@ -164,9 +164,7 @@ impl<'a> WireReader<'a> {
             }
             self.buffer.resize(READ, 0);
             self.at = 0;
-            let len = fill(file, &mut self.buffer).map_err(|source| {
-                LayerError::Store(StoreError::Io { action: "read", what: "a blob".to_owned(), source })
-            })?;
+            let len = fill(file, &mut self.buffer).map_err(LayerError::Reread)?;
             self.buffer.truncate(len);
             if len > 0 {
                 return self.verifier.update(&self.buffer).map_err(LayerError::Verify);
@@ -195,7 +193,7 @@ impl<'a> WireReader<'a> {
         let ingest = self.network.map(|(ingest, _)| ingest);
         match (result, ingest) {
             (Ok(proof), ingest) => Ok(Wire { proof, ingest }),
-            (Err(error @ LayerError::Verify(_)), Some(ingest)) => {
+            (Err(error @ (LayerError::Verify(_) | LayerError::Reread(_))), Some(ingest)) => {
                 ingest.discard().map_err(LayerError::Store)?;
                 Err(error)
             }

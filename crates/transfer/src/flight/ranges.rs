@@ -359,13 +359,14 @@ impl Shared<'_> {
     async fn next(&self, further: Option<&Connection>) -> Option<Segment> {
         let size = self.wanted.progress.total;
         loop {
-            if further.is_some_and(Connection::is_surplus) {
-                return None;
-            }
             {
                 let mut plan = self.plan();
+                // Before anything else: whoever was woken for it must not leave with it lying here, since the others wait for room that it holds.
                 if let Some((_, segment)) = plan.returned.pop_first() {
                     return Some(segment);
+                }
+                if further.is_some_and(Connection::is_surplus) {
+                    return None;
                 }
                 if plan.next >= size {
                     return None;

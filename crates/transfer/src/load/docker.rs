@@ -70,7 +70,7 @@ fn wanted(
     let tags = image.repo_tags.iter().map(|tag| named(tag)).collect::<Result<Vec<_>, _>>()?;
     let variant = Variant {
         platform,
-        documents: [(config.blob, config_bytes.clone()), (BlobId(id), bytes)],
+        documents: [(config.blob, config_bytes.clone()), (BlobId(id), bytes.into())],
         layers: layers.iter().map(|layer| layer.blob.0).collect(),
         stack: parsed.diff_ids,
     };

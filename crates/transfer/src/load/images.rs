@@ -1,12 +1,13 @@
 //! From the tables of contents to the images that an archive holds.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use layer_archive::{ArchiveError, DockerManifest, INDEX_FILE, Layout, Names, blob_name};
 use layer_digest::{BlobId, DiffId, Digest, VerifyError};
 use layer_oci::{Descriptor, Document, ImageConfig, Index, Manifest, Platform, media_type};
 use layer_reference::Reference;
-use layer_store::StoreError;
 
 use super::intake::{Held, Intake, Item};
 use super::{LoadCause, docker};
@@ -25,7 +26,7 @@ pub(super) struct Wanted {
     pub(super) target: Descriptor,
     pub(super) names: Vec<Reference>,
     /// Its documents, each behind those that it leads to.
-    pub(super) documents: Vec<(BlobId, Vec<u8>)>,
+    pub(super) documents: Vec<(BlobId, Bytes)>,
     /// Its layers, and what else it consists of.
     pub(super) blobs: Vec<Digest>,
     /// The layers of each platform, base first.
@@ -36,7 +37,7 @@ pub(super) struct Wanted {
 pub(super) struct Variant {
     pub(super) platform: Platform,
     /// Its config, and its manifest.
-    pub(super) documents: [(BlobId, Vec<u8>); 2],
+    pub(super) documents: [(BlobId, Bytes); 2],
     pub(super) layers: Vec<Digest>,
     pub(super) stack: Vec<DiffId>,
 }
@@ -89,6 +90,7 @@ fn layout_images(
             indexes: Vec::new(),
             others: Others::default(),
             seen: Vec::new(),
+            followed: HashMap::new(),
         };
         if !finder.walk(&entry, entry.platform.as_ref(), 0)? {
             let name = entry.digest.to_string();
@@ -149,7 +151,7 @@ pub(super) fn choose(variants: Vec<Variant>, platforms: &[Platform], name: &str)
 /// What an image has beside its platforms, as attestations.
 #[derive(Default)]
 struct Others {
-    documents: Vec<(BlobId, Vec<u8>)>,
+    documents: Vec<(BlobId, Bytes)>,
     blobs: Vec<Digest>,
 }
 
@@ -159,16 +161,32 @@ struct Finder<'a, 'b> {
     intake: &'a mut Intake<'b>,
     variants: Vec<Variant>,
     /// The inner ones first.
-    indexes: Vec<(BlobId, Vec<u8>)>,
+    indexes: Vec<(BlobId, Bytes)>,
     others: Others,
     /// All manifests, of what is there and of what isn't.
     seen: Vec<Manifest>,
+    /// The documents that were followed, and whether they were there: an index may name one as often as it likes.
+    followed: HashMap<Digest, bool>,
 }
 
 impl Finder<'_, '_> {
     /// Follows an index or a manifest; `false` when it isn't there. What lies in an index may be missing in part: an archive has the platforms
     /// that were there when it was written.
     fn walk(&mut self, descriptor: &Descriptor, platform: Option<&Platform>, depth: usize) -> Result<bool, LoadCause> {
+        if let Some(is_there) = self.followed.get(&descriptor.digest) {
+            return Ok(*is_there);
+        }
+        let is_there = self.follow(descriptor, platform, depth)?;
+        self.followed.insert(descriptor.digest, is_there);
+        Ok(is_there)
+    }
+
+    fn follow(
+        &mut self,
+        descriptor: &Descriptor,
+        platform: Option<&Platform>,
+        depth: usize,
+    ) -> Result<bool, LoadCause> {
         let Some(bytes) = self.document(descriptor, MAX_MANIFEST)? else { return Ok(false) };
         let digest = descriptor.digest;
         match parse(descriptor, &bytes)? {
@@ -211,6 +229,9 @@ impl Finder<'_, '_> {
 
     /// Keeps what speaks about an image, as far as it is there.
     fn attestation(&mut self, entry: &Descriptor) -> Result<(), LoadCause> {
+        if self.followed.insert(entry.digest, true).is_some() {
+            return Ok(());
+        }
         let Some(bytes) = self.document(entry, MAX_MANIFEST)? else { return Ok(()) };
         if let Document::Manifest(manifest) = parse(entry, &bytes)? {
             let parts = manifest.layers.iter().chain([&manifest.config]).map(|part| part.digest);
@@ -223,7 +244,7 @@ impl Finder<'_, '_> {
     fn variant(
         &mut self,
         descriptor: &Descriptor,
-        bytes: Vec<u8>,
+        bytes: Bytes,
         manifest: &Manifest,
         platform: Option<&Platform>,
     ) -> Result<Variant, LoadCause> {
@@ -262,18 +283,14 @@ impl Finder<'_, '_> {
     }
 
     /// A document from the archive, or else from the store; `None` when neither has it.
-    fn document(&mut self, descriptor: &Descriptor, cap: u64) -> Result<Option<Vec<u8>>, LoadCause> {
+    fn document(&mut self, descriptor: &Descriptor, cap: u64) -> Result<Option<Bytes>, LoadCause> {
         let id = BlobId(descriptor.digest);
         let bytes = match self.intake.blob(descriptor.digest).map(|held| &held.item) {
             Some(Item::Document(bytes)) => bytes.clone(),
-            _ => {
-                self.intake.lease.hold_blob(id);
-                match self.inner.store.read_blob(id, cap) {
-                    Ok(bytes) => bytes,
-                    Err(StoreError::NoBlob(_) | StoreError::Damaged(_)) => return Ok(None),
-                    Err(error) => return Err(error.into()),
-                }
-            }
+            _ => match self.intake.stored_document(id, cap)? {
+                Some(bytes) => bytes,
+                None => return Ok(None),
+            },
         };
         check_size(descriptor, bytes.len() as u64)?;
         Ok(Some(bytes))

@@ -5,10 +5,12 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use layer_archive::{INDEX_FILE, LAYOUT_FILE, MANIFEST_FILE, Member, Reader, blob_digest, is_tar_start};
 use layer_compression::Compression;
 use layer_digest::{BlobId, DiffId, Digest, VerifyError};
-use layer_store::{Lease, SealedBlob, SealedLayer, Store};
+use layer_oci::Descriptor;
+use layer_store::{Lease, SealedBlob, SealedLayer, Store, StoreError};
 
 use super::{LoadCause, LoadEvent, Teller};
 use crate::LayerError;
@@ -32,7 +34,7 @@ const TELL_EVERY: Duration = Duration::from_millis(100);
 /// What a member turned out to be.
 pub(super) enum Item {
     /// A document: bytes of JSON.
-    Document(Vec<u8>),
+    Document(Bytes),
     /// A layer, which nobody sees yet.
     Layer(Box<(SealedLayer, SealedBlob)>),
     /// A blob that no layer can be made of, and why not where somebody has tried.
@@ -64,6 +66,8 @@ pub(super) struct Intake<'a> {
     by_blob: HashMap<BlobId, usize>,
     by_name: HashMap<String, usize>,
     document_bytes: u64,
+    /// Documents that were read from the store.
+    read: HashMap<BlobId, Bytes>,
     pub(super) layout: Option<Vec<u8>>,
     pub(super) index: Option<Vec<u8>>,
     pub(super) manifest: Option<Vec<u8>>,
@@ -79,6 +83,7 @@ impl<'a> Intake<'a> {
             by_blob: HashMap::new(),
             by_name: HashMap::new(),
             document_bytes: 0,
+            read: HashMap::new(),
             layout: None,
             index: None,
             manifest: None,
@@ -160,16 +165,37 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
+    /// A document of the store, which stays there; `None` when there is none, or it is damaged.
+    pub(super) fn stored_document(&mut self, id: BlobId, cap: u64) -> Result<Option<Bytes>, LoadCause> {
+        if let Some(bytes) = self.read.get(&id) {
+            return Ok(Some(bytes.clone()));
+        }
+        self.lease.hold_blob(id);
+        let bytes = match self.store.read_blob(id, cap) {
+            Ok(bytes) => Bytes::from(bytes),
+            Err(StoreError::NoBlob(_) | StoreError::Damaged(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        self.count_document(bytes.len())?;
+        self.read.insert(id, bytes.clone());
+        Ok(Some(bytes))
+    }
+
+    fn count_document(&mut self, len: usize) -> Result<(), LoadCause> {
+        self.document_bytes = self.document_bytes.saturating_add(len as u64);
+        if self.document_bytes > MAX_DOCUMENTS {
+            return Err(LoadCause::TooManyDocuments { limit: MAX_DOCUMENTS });
+        }
+        Ok(())
+    }
+
     fn document(
         &mut self,
         member: &Member,
         bytes: Vec<u8>,
         promised: Option<(BlobId, u64)>,
     ) -> Result<Held, LoadCause> {
-        self.document_bytes += bytes.len() as u64;
-        if self.document_bytes > MAX_DOCUMENTS {
-            return Err(LoadCause::TooManyDocuments { limit: MAX_DOCUMENTS });
-        }
+        self.count_document(bytes.len())?;
         let blob = promised.map_or_else(|| BlobId(Digest::sha256(&bytes)), |(blob, _)| blob);
         let got = Digest::of(blob.0.algorithm(), &bytes);
         if got != blob.0 {
@@ -178,7 +204,7 @@ impl<'a> Intake<'a> {
             return Err(LoadCause::Member { name: member.name.clone(), source });
         }
         let size = bytes.len() as u64;
-        Ok(Held { blob, size, compression: Compression::None, diff: None, item: Item::Document(bytes) })
+        Ok(Held { blob, size, compression: Compression::None, diff: None, item: Item::Document(bytes.into()) })
     }
 
     /// Whether the store has a blob and its layer. What is there then, stays.
@@ -186,7 +212,7 @@ impl<'a> Intake<'a> {
         self.lease.hold_blob(blob);
         let Some(diff) = self.store.known_diff(blob) else { return Ok(false) };
         self.lease.hold_layer(diff);
-        Ok(self.store.blob_size(blob)? == Some(size) && self.store.has_layer(diff)?)
+        Ok(self.store.has_blob(&Descriptor::new("", blob.0, size))? && self.store.has_layer(diff)?)
     }
 
     /// The content of a member.

@@ -54,7 +54,7 @@ impl SavePlan {
         let mut shown: HashMap<Digest, usize> = HashMap::new();
         for image in images {
             let mut found = Vec::new();
-            if !plan.collect(&image.target, &image.only, 0, &mut found)? {
+            if !plan.collect(&image.target, &image.only, 0, &mut HashMap::new(), &mut found)? {
                 return Err(StoreError::NoBlob(image.target.digest));
             }
             match image.names.as_slice() {
@@ -84,6 +84,24 @@ impl SavePlan {
         descriptor: &Descriptor,
         only: &[Digest],
         depth: usize,
+        followed: &mut HashMap<Digest, bool>,
+        found: &mut Vec<(Digest, DockerImage)>,
+    ) -> Result<bool, StoreError> {
+        // An index may name a document as often as it likes.
+        if let Some(is_there) = followed.get(&descriptor.digest) {
+            return Ok(*is_there);
+        }
+        let is_there = self.follow(descriptor, only, depth, followed, found)?;
+        followed.insert(descriptor.digest, is_there);
+        Ok(is_there)
+    }
+
+    fn follow(
+        &mut self,
+        descriptor: &Descriptor,
+        only: &[Digest],
+        depth: usize,
+        followed: &mut HashMap<Digest, bool>,
         found: &mut Vec<(Digest, DockerImage)>,
     ) -> Result<bool, StoreError> {
         // What is leased before it is looked for, stays.
@@ -101,7 +119,7 @@ impl SavePlan {
                 };
                 for entry in index.manifests.iter().filter(wanted) {
                     let mut inner = Vec::new();
-                    let is_there = self.collect(entry, only, depth + 1, &mut inner)?;
+                    let is_there = self.collect(entry, only, depth + 1, followed, &mut inner)?;
                     if !is_there && only.contains(&entry.digest) {
                         return Err(StoreError::NoBlob(entry.digest));
                     }

@@ -238,3 +238,39 @@ fn collect(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use layer_digest::DiffId;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn keep(store: &Store, media_type: &str, value: &Value) -> Descriptor {
+        let bytes = serde_json::to_vec(value).unwrap();
+        let digest = Digest::sha256(&bytes);
+        store.put_blob(BlobId(digest), &bytes).unwrap();
+        Descriptor::new(media_type, digest, bytes.len() as u64)
+    }
+
+    #[test]
+    fn an_index_that_names_one_document_a_thousand_times_has_it_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let diff = DiffId(Digest::sha256(b"layer"));
+        let rootfs = json!({"type": "layers", "diff_ids": [diff]});
+        let config = json!({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs});
+        let config = keep(&store, "application/vnd.oci.image.config.v1+json", &config);
+        let layer = Descriptor::new("application/vnd.oci.image.layer.v1.tar", Digest::sha256(b"layer"), 5);
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        let manifest = json!({"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer]});
+        let mut top = keep(&store, media_type, &manifest);
+        for _ in 0..3 {
+            let media_type = "application/vnd.oci.image.index.v1+json";
+            let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": vec![top; 1000]});
+            top = keep(&store, media_type, &index);
+        }
+        let found = Found { target: top, names: Vec::new(), pinned: false, since: None, by: None };
+        assert_eq!(found.variants(&store).unwrap().len(), 1);
+    }
+}

@@ -117,3 +117,36 @@ fn root_only_a_store_that_nobody_uses_is_recovered() {
     assert!(recover(&nowhere).is_err());
     assert!(!nowhere.exists());
 }
+
+#[test]
+fn root_an_image_without_a_name_that_leads_nowhere_is_none_any_more() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = open(tmp.path());
+    let [lost, whole] = ["lost", "whole"].map(|text| keep_image(&store, "one:1", &[text.as_bytes()]));
+    store.naming().pin_image(&lost).unwrap();
+    let newest = keep_image(&store, "one:1", &[b"newest"]);
+    drop(store);
+    flip(&tmp.path().join("blobs/sha256").join(lost.digest.hex()));
+    recover(tmp.path()).unwrap();
+    let store = open(tmp.path());
+    let mut images: Vec<_> = store.images().iter().map(|image| image.target.digest).collect();
+    let mut wanted = [whole.digest, newest.digest];
+    images.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(images, wanted);
+    // What it has left goes like all else that nobody needs.
+    store.sweep_leftovers(jiff::Timestamp::MAX).map(drop).unwrap();
+    assert!(store.layer(DiffId(Digest::sha256(b"lost"))).unwrap().is_none());
+    assert!(store.layer(DiffId(Digest::sha256(b"whole"))).unwrap().is_some());
+}
+
+#[test]
+fn root_a_layer_that_is_marked_stays_where_something_may_show_it() {
+    let tmp = tempfile::tempdir().unwrap();
+    three(tmp.path());
+    let a = DiffId(Digest::sha256(b"a"));
+    open(tmp.path()).distrust_layer(a).unwrap();
+    recover(tmp.path()).unwrap();
+    let store = open(tmp.path());
+    assert!(store.layer_files(a).unwrap().is_some() && !store.has_layer(a).unwrap());
+}

@@ -153,3 +153,16 @@ fn root_sealed_content_is_seen_when_it_is_published_and_gone_when_it_is_not() {
     assert_eq!(fs::read_dir(tmp.path().join("staging")).unwrap().count(), 0);
     assert_eq!(store.layer_ids().unwrap(), [diff]);
 }
+
+#[test]
+fn root_a_list_without_its_sums_is_none_yet() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = open(tmp.path());
+    let (_, diff) = keep_layer(&store, b"old");
+    assert!(matches!(store.layer_list(diff).unwrap(), layer_store::LayerList::None));
+    let folder = tmp.path().join("layers/sha256").join(diff.0.hex());
+    fs::write(folder.join("tree"), "a list").unwrap();
+    assert!(matches!(store.layer_list(diff).unwrap(), layer_store::LayerList::None));
+    fs::write(folder.join("SHA256SUMS"), "wrong").unwrap();
+    assert!(matches!(store.layer_list(diff).unwrap(), layer_store::LayerList::Damaged(_)));
+}

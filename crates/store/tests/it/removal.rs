@@ -142,3 +142,31 @@ fn root_an_image_whose_config_is_damaged_keeps_everything_from_going() {
     assert!(matches!(store.sweep_leftovers(Timestamp::MAX), Err(StoreError::Damaged(digest)) if digest == config.0));
     assert!(store.layer(DiffId(layer)).unwrap().is_some());
 }
+
+#[test]
+fn root_an_index_that_calls_anything_a_manifest_keeps_nobody_from_sweeping() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = open(tmp.path());
+    let one = keep_image(&store, "one:1", &[b"own"]);
+    let two = keep_image(&store, "two:1", &[b"two"]);
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&store.read_blob(BlobId(two.digest), 1 << 20).unwrap()).unwrap();
+    let called = |descriptor: &serde_json::Value| {
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        serde_json::json!({"mediaType": media_type, "digest": descriptor["digest"], "size": descriptor["size"]})
+    };
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = serde_json::json!({"schemaVersion": 2, "mediaType": media_type, "manifests": [
+        two, called(&manifest["config"]), called(&manifest["layers"][0]),
+        {"mediaType": two.media_type, "digest": two.digest, "size": 5u64 << 20},
+    ]});
+    let bytes = serde_json::to_vec(&index).unwrap();
+    let digest = layer_digest::Digest::sha256(&bytes);
+    store.put_blob(BlobId(digest), &bytes).unwrap();
+    store.set_name(&name("two:1"), &Descriptor::new(media_type, digest, bytes.len() as u64)).unwrap();
+    store.remove_names(&[name("one:1")]).unwrap();
+    assert_eq!(sweep(&store, &one).unwrap().gone, [one.digest]);
+    store.sweep_leftovers(Timestamp::MAX).map(drop).unwrap();
+    assert!(store.layer(DiffId(layer_digest::Digest::sha256(b"two"))).unwrap().is_some());
+    assert!(store.blob_size(BlobId(two.digest)).unwrap().is_some());
+}

@@ -234,3 +234,19 @@ async fn root_who_leaves_a_load_stops_it() {
     }
     assert!(setup.store.names().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_blob_that_is_marked_as_damaged_is_replaced() {
+    let setup = Setup::new();
+    let image = image([plain("marked")]);
+    let bytes = layout(&[(&image, Some("lab/app:1"))], |_| {});
+    load(&setup, bytes.clone()).await.unwrap();
+    let layer = &image.layers[0].blob;
+    let id: BlobId = layer.digest.parse().unwrap();
+    let descriptor = layer_oci::Descriptor::new("", id.0, layer.size());
+    setup.store.distrust_blob(id).unwrap();
+    assert!(!setup.store.has_blob(&descriptor).unwrap());
+    load(&setup, bytes).await.unwrap();
+    assert!(setup.store.has_blob(&descriptor).unwrap());
+    setup.assert_clean();
+}

@@ -13,6 +13,7 @@ mod images;
 mod labels;
 mod login;
 mod lookup;
+mod manifests;
 mod mounts;
 mod names;
 mod pins;
@@ -39,6 +40,7 @@ pub use layer_transfer::{
     Event, LayerPreview, Limits, Outcome, Patience, Phase, Preview, Pull, PullCause, PullError, PullRequest,
 };
 pub use layer_transfer::{Push, PushCause, PushError, PushEvent, PushPhase, PushRequest};
+pub use manifests::{ManifestInfo, ManifestKind};
 pub use mounts::{MountInfo, MountRequest};
 pub use names::Removed;
 pub use pins::Pin;

@@ -35,6 +35,9 @@ pub struct Descriptor {
 /// The annotation by which builders mark the entries of an index that speak about another entry.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
+/// The annotation that names the entry they speak about.
+const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+
 impl Descriptor {
     /// A descriptor of some bytes, without anything optional.
     pub fn new(media_type: impl Into<String>, digest: Digest, size: u64) -> Self {
@@ -52,6 +55,11 @@ impl Descriptor {
     pub fn is_attestation(&self) -> bool {
         self.annotations.contains_key(REFERENCE_TYPE)
             || self.platform.as_ref().is_some_and(|p| p.os == "unknown" && p.architecture == "unknown")
+    }
+
+    /// The digest of what an attestation speaks about, if it says so.
+    pub fn attested(&self) -> Option<Digest> {
+        self.annotations.get(REFERENCE_DIGEST)?.parse().ok()
     }
 }
 

@@ -1,7 +1,7 @@
 //! From the engine's images to those of the API. Members and versions are the business of `layer_proto`; this fills them.
 
 use jiff::Timestamp;
-use layer_engine::{HistoryItem, ImageDetail, ImageSummary, Removed};
+use layer_engine::{HistoryItem, ImageDetail, ImageSummary, ManifestInfo, ManifestKind, Removed};
 use layer_oci::ContainerConfig;
 use layer_proto::image::{self, Empty, Set};
 use layer_proto::{Descriptor, ImageInspect, ZERO_TIME};
@@ -47,6 +47,32 @@ pub(super) fn inspect(image: ImageDetail) -> ImageInspect {
         descriptor: Some(descriptor(&image.descriptor)),
         config: container(&config.config),
         ..ImageInspect::default()
+    }
+}
+
+pub(super) fn manifest(info: ManifestInfo) -> image::ManifestSummary {
+    let (mut image_data, mut attestation_data) = (None, None);
+    let kind = match info.kind {
+        ManifestKind::Image(platform) => {
+            let size = image::UnpackedSize { unpacked: info.unpacked };
+            image_data = Some(image::ImageData { platform: self::platform(platform), size, containers: None });
+            image::ManifestKind::Image
+        }
+        ManifestKind::Attestation { subject } => {
+            let subject = subject.map(|digest| digest.to_string()).unwrap_or_default();
+            attestation_data = Some(image::AttestationData { subject });
+            image::ManifestKind::Attestation
+        }
+        ManifestKind::Unknown => image::ManifestKind::Unknown,
+    };
+    image::ManifestSummary {
+        id: info.descriptor.digest.to_string(),
+        available: info.available,
+        size: image::ManifestSize { content: info.packed, total: info.packed.saturating_add(info.unpacked) },
+        kind,
+        image_data,
+        attestation_data,
+        descriptor: Descriptor { annotations: info.descriptor.annotations.clone(), ..entry(&info.descriptor) },
     }
 }
 
@@ -103,14 +129,17 @@ fn descriptor(descriptor: &layer_oci::Descriptor) -> Descriptor {
 
 /// A descriptor as the entry of an index that it is, with the platform.
 pub(crate) fn entry(entry: &layer_oci::Descriptor) -> Descriptor {
-    let platform = entry.platform.clone().map(|platform| layer_proto::Platform {
+    Descriptor { platform: entry.platform.clone().map(platform), ..descriptor(entry) }
+}
+
+fn platform(platform: layer_oci::Platform) -> layer_proto::Platform {
+    layer_proto::Platform {
         architecture: platform.architecture,
         os: platform.os,
         os_version: platform.os_version,
         os_features: platform.os_features,
         variant: platform.variant,
-    });
-    Descriptor { platform, ..descriptor(entry) }
+    }
 }
 
 /// Seconds since 1970; 0 for a time that nobody knows.

@@ -29,9 +29,14 @@ pub(super) async fn list(
     let filter = ImageFilter::new(&filters, &app.engine).await?;
     let images = app.engine.images().await?;
     let shared = if params.flag("shared-size") { Some(app.engine.shared_sizes().await?) } else { None };
+    let mut manifests = if params.flag("manifests") { Some(app.engine.all_manifests().await?) } else { None };
     let form = |image: ImageSummary| {
         let id = image.id;
         let mut form = image_form::summary(image);
+        if let Some(manifests) = &mut manifests {
+            let own = manifests.remove(&id).unwrap_or_default();
+            form.manifests = Some(own.into_iter().map(image_form::manifest).collect());
+        }
         if let Some(shared) = &shared {
             // One that has come meanwhile shares what nobody has counted.
             form.shared_size = shared.get(&id).and_then(|bytes| i64::try_from(*bytes).ok()).unwrap_or(0);

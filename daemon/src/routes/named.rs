@@ -45,7 +45,12 @@ async fn inspect(app: &App, name: &str, params: &Params, version: ApiVersion) ->
         return Err(Failure::invalid("conflicting options: manifests and platform options cannot both be set"));
     }
     let image = app.engine.image(name, params.platform()?.as_ref()).await?;
-    Ok(answer::found(&image_form::inspect(image).at(version)))
+    let mut form = image_form::inspect(image);
+    if params.flag("manifests") {
+        let manifests = app.engine.manifests(name).await?;
+        form.manifests = Some(manifests.into_iter().map(image_form::manifest).collect());
+    }
+    Ok(answer::found(&form.at(version)))
 }
 
 async fn history(app: &App, name: &str, params: &Params) -> Result<Response, Failure> {

@@ -246,3 +246,50 @@ async fn names_are_given_and_taken() {
     assert_eq!(daemon.ask("DELETE", "/v1.51/images/json").await.message(), "No such image: json:latest");
     assert_eq!(daemon.ask("DELETE", "/v1.51/images/x?platforms=%7B%7D&force=1").await.status, 501);
 }
+
+#[tokio::test]
+async fn the_manifests_behind_a_name_are_told() {
+    let (registry, place) = (Registry::start().unwrap(), Place::new());
+    let daemon = place.start();
+    let of = |platform: &str| {
+        ImageBuilder::new().platform(platform).layer(LayerBuilder::new().file("p", platform).gzip()).build()
+    };
+    let (amd, arm) = (of("linux/amd64"), of("linux/arm64"));
+    let index = IndexBuilder::new().image(&amd).attestation(&of("linux/amd64")).image(&arm).build();
+    let name = registry.put_image("lab/multi", "1", &index);
+    daemon.pull(&name).await;
+    let listed = daemon.get("/v1.51/images/json?manifests=1").await.json();
+    let inspected = daemon.get(&format!("/v1.51/images/{name}/json?manifests=1")).await.json();
+    assert_eq!(listed[0]["Manifests"], inspected["Manifests"]);
+    let manifests = inspected["Manifests"].as_array().unwrap();
+    let told: Vec<_> = manifests.iter().map(|one| (one["Kind"].as_str().unwrap(), one["Available"] == true)).collect();
+    assert_eq!(told, [("image", true), ("attestation", false), ("image", false)]);
+    let packed = amd.top.bytes.len() as u64 + amd.blobs.iter().map(|blob| blob.size()).sum::<u64>();
+    let platform = json!({"architecture": "amd64", "os": "linux"});
+    assert_eq!(
+        manifests[0],
+        json!({
+            "ID": amd.digest(),
+            "Descriptor": {
+                "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": amd.digest(),
+                "size": amd.top.bytes.len(), "platform": platform,
+            },
+            "Available": true,
+            "Size": {"Content": packed, "Total": packed + 11},
+            "Kind": "image",
+            "ImageData": {"Platform": platform, "Size": {"Unpacked": 11}, "Containers": null},
+        })
+    );
+    assert_eq!(manifests[1]["AttestationData"], json!({"For": amd.digest()}));
+    assert_eq!(manifests[2]["Size"], json!({"Content": 0, "Total": 0}));
+    assert_eq!(manifests[2]["ImageData"]["Platform"]["architecture"], "arm64");
+    // Who doesn't ask, and who is too old to know, is told nothing of them.
+    for target in ["/v1.51/images/json", "/v1.46/images/json?manifests=1"] {
+        assert_eq!(daemon.get(target).await.json()[0].get("Manifests"), None, "{target}");
+    }
+    let alone = registry.put_image("lab/alone", "1", &other());
+    daemon.pull(&alone).await;
+    let alone = daemon.get(&format!("/v1.51/images/{alone}/json?manifests=1")).await.json();
+    assert_eq!(alone["Manifests"].as_array().unwrap().len(), 1);
+    assert_eq!(alone["Manifests"][0]["ID"], alone["Id"]);
+}

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use layer_testkit::debian::DebianRegistry;
 use layer_testkit::debian_images;
-use layer_testkit::image::{Image, ImageBuilder};
+use layer_testkit::image::{Image, ImageBuilder, IndexBuilder};
 use layer_testkit::layer::LayerBuilder;
 use layer_testkit::registry::{Auth, Registry, TokenAuth};
 use serde_json::Value;
@@ -245,4 +245,25 @@ fn root_a_registry_that_wants_an_account_is_told_of_as_docker_does() {
     let repository = name.strip_suffix(":1").unwrap();
     assert!(said.contains(&format!("pull access denied for {repository}")), "{said}");
     assert!(said.contains("repository does not exist or may require 'docker login'"), "{said}");
+}
+
+#[test]
+fn root_platforms_are_shown_as_a_tree() {
+    let daemon = Daemon::start();
+    let registry = Registry::start().unwrap();
+    let of = |platform: &str| {
+        ImageBuilder::new().platform(platform).layer(LayerBuilder::new().file("p", platform).gzip()).build()
+    };
+    let (amd, arm) = (of("linux/amd64"), of("linux/arm64"));
+    let name = registry.put_image("lab/multi", "1", &IndexBuilder::new().image(&amd).image(&arm).build());
+    daemon.docker(&["pull", &name]).ok();
+    let tree = daemon.docker(&["images", "--tree"]).ok();
+    let line = |begin: &str| tree.lines().find(|line| line.contains(begin)).unwrap_or_else(|| panic!("{tree}"));
+    assert!(line(&name).contains(short(&registry_digest(&daemon, &name))), "{tree}");
+    assert!(line("linux/amd64").contains(short(amd.digest())), "{tree}");
+    assert!(line("linux/arm64").contains(short(arm.digest())), "{tree}");
+}
+
+fn registry_digest(daemon: &Daemon, name: &str) -> String {
+    daemon.inspect(name)["Id"].as_str().unwrap().to_owned()
 }

@@ -3,14 +3,19 @@
 /// What a path under `/images/` asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ImagePath {
-    /// All behind `/images/`, decoded.
+    /// All behind the beginning, decoded.
     rest: String,
 }
 
 impl ImagePath {
     /// Reads a path, still encoded; `None` if it is encoded wrongly.
     pub(crate) fn new(path: &str) -> Option<Self> {
-        Some(Self { rest: decode(path.strip_prefix("/images/")?)? })
+        Self::under("/images/", path)
+    }
+
+    /// Reads a path with another beginning.
+    pub(crate) fn under(begin: &str, path: &str) -> Option<Self> {
+        Some(Self { rest: decode(path.strip_prefix(begin)?)? })
     }
 
     /// The whole as an image's name.

@@ -7,6 +7,7 @@ mod archives;
 mod auth;
 mod bundles;
 mod containers;
+mod distribution;
 mod elsewhere;
 mod events;
 mod image_form;
@@ -72,6 +73,7 @@ pub(crate) fn service(engine: Engine, collection: Collection) -> Service {
         .route("/images/search", or_named(get(elsewhere::not_yet)))
         .route("/images/", any(named::named))
         .route("/images/{*name}", any(named::named))
+        .route("/distribution/{*name}", get(distribution::inspect))
         .route("/system/df", get(usage::docker))
         .route("/containers/json", get(containers::list))
         .route("/containers/{*name}", any(containers::named))

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use layer_registry::{Client, SetupError};
 use layer_store::Store;
-use layer_transfer::{Limits, Preview, Pull, PullError, PullRequest, Push, PushRequest, Transfer};
+use layer_transfer::{Limits, Preview, Pull, PullError, PullRequest, Push, PushRequest, Remote, Transfer};
 
 use crate::events::Journal;
 use crate::mounts::Mounts;
@@ -109,6 +109,15 @@ impl Engine {
     /// When the pull would fail before it fetched a layer, room on disk aside.
     pub async fn preview(&self, request: &PullRequest) -> Result<Preview, PullError> {
         self.shared.transfer.preview(request).await
+    }
+
+    /// Asks a registry what it has under a name. Nothing is written, and the platform that is wanted doesn't matter.
+    ///
+    /// # Errors
+    ///
+    /// When the registry doesn't tell.
+    pub async fn remote(&self, request: &PullRequest) -> Result<Remote, PullError> {
+        self.shared.transfer.remote(request).await
     }
 
     /// How registries are reached now.

@@ -37,7 +37,7 @@ pub use layer_transfer::{
     ChangeError, Changes, Import, ImportRequest, Load, LoadCause, LoadError, LoadEvent, LoadRequest, Save,
 };
 pub use layer_transfer::{
-    Event, LayerPreview, Limits, Outcome, Patience, Phase, Preview, Pull, PullCause, PullError, PullRequest,
+    Event, LayerPreview, Limits, Outcome, Patience, Phase, Preview, Pull, PullCause, PullError, PullRequest, Remote,
 };
 pub use layer_transfer::{Push, PushCause, PushError, PushEvent, PushPhase, PushRequest};
 pub use manifests::{ManifestInfo, ManifestKind};

@@ -32,7 +32,7 @@ pub use error::{Kind, LayerError, PullCause, PullError};
 pub use event::{Event, Outcome, Phase};
 pub use import::{ChangeError, Changes, Import, ImportRequest};
 pub use load::{Load, LoadCause, LoadError, LoadEvent, LoadRequest};
-pub use pull::{LayerPreview, Patience, Preview, Pull, PullRequest};
+pub use pull::{LayerPreview, Patience, Preview, Pull, PullRequest, Remote};
 pub use push::{Push, PushCause, PushError, PushEvent, PushPhase, PushRequest};
 pub use save::{Save, SaveImage, SavePlan};
 pub use stack::stack_layers;

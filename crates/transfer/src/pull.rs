@@ -5,6 +5,7 @@ mod early;
 mod finish;
 mod plan;
 mod preview;
+mod remote;
 mod resolve;
 mod stock;
 
@@ -27,6 +28,8 @@ use early::Early;
 use plan::LayerPlan;
 pub(crate) use preview::preview;
 pub use preview::{LayerPreview, Preview};
+pub use remote::Remote;
+pub(crate) use remote::remote;
 pub(crate) use stock::binary_size;
 
 /// What to pull.

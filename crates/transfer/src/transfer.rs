@@ -18,7 +18,7 @@ use crate::event::Outcome;
 use crate::flight::Flights;
 use crate::import::{self, Import, ImportRequest};
 use crate::load::{self, Load, LoadRequest};
-use crate::pull::{self, Preview, Pull, PullRequest};
+use crate::pull::{self, Preview, Pull, PullRequest, Remote};
 use crate::push::{self, Gates, Push, PushRequest};
 use crate::save::{self, Save, SavePlan};
 
@@ -139,6 +139,15 @@ impl Transfer {
     /// When the pull would fail before it fetched a layer, room on disk aside.
     pub async fn preview(&self, request: &PullRequest) -> Result<Preview, PullError> {
         pull::preview(&self.inner, request).await
+    }
+
+    /// Asks a registry what it has under a name. Nothing is written, and the platform that is wanted doesn't matter.
+    ///
+    /// # Errors
+    ///
+    /// When the registry doesn't tell.
+    pub async fn remote(&self, request: &PullRequest) -> Result<Remote, PullError> {
+        pull::remote(&self.inner, request).await
     }
 
     /// Starts to load the images of an archive, in a task of its own. `body` is a tar, plain or packed by gzip, zstd, xz or bzip2. Dropping the

@@ -22,10 +22,7 @@ pub(super) fn add(mut router: Router<App>) -> Router<App> {
         let methods = if family == "networks" { get(no_networks).fallback(not_images) } else { any(not_images) };
         router = router.route(&format!("/{family}"), methods).route(&format!("/{family}/{{*rest}}"), any(not_images));
     }
-    router
-        .route("/distribution/{*name}", any(not_yet))
-        .route("/volumes", get(no_volumes).fallback(not_images))
-        .route("/volumes/{*rest}", any(not_images))
+    router.route("/volumes", get(no_volumes).fallback(not_images)).route("/volumes/{*rest}", any(not_images))
 }
 
 async fn no_networks() -> Response {

@@ -117,7 +117,7 @@ fn container(config: &ContainerConfig) -> image::Config {
     }
 }
 
-fn descriptor(descriptor: &layer_oci::Descriptor) -> Descriptor {
+pub(super) fn descriptor(descriptor: &layer_oci::Descriptor) -> Descriptor {
     Descriptor {
         media_type: descriptor.media_type.clone(),
         digest: descriptor.digest.to_string(),
@@ -132,7 +132,7 @@ pub(crate) fn entry(entry: &layer_oci::Descriptor) -> Descriptor {
     Descriptor { platform: entry.platform.clone().map(platform), ..descriptor(entry) }
 }
 
-fn platform(platform: layer_oci::Platform) -> layer_proto::Platform {
+pub(super) fn platform(platform: layer_oci::Platform) -> layer_proto::Platform {
     layer_proto::Platform {
         architecture: platform.architecture,
         os: platform.os,

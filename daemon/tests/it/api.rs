@@ -89,7 +89,6 @@ async fn what_is_not_supported_is_said_and_what_looks_for_containers_goes_on() {
         ("GET", "/volumes/x"),
         ("GET", "/images/a/attestations"),
         ("POST", "/images/create?fromSrc=http://lab.test/root.tar"),
-        ("GET", "/distribution/lab.test/a:1/json"),
     ] {
         let answer = daemon.ask(method, target).await;
         assert_eq!(answer.status, 501, "{method} {target}");

@@ -6,6 +6,7 @@ mod activation;
 mod api;
 mod auth;
 mod daemon;
+mod distribution;
 mod events;
 mod http;
 mod images;

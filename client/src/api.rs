@@ -35,6 +35,8 @@ pub(crate) struct Api {
 /// How an image is to be pulled, where that is not left to the daemon.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PullWishes {
+    /// Whether a name without a tag means all tags.
+    pub(crate) all_tags: bool,
     /// The platform, as it was typed.
     pub(crate) platform: Option<String>,
     /// How often the registry is asked again.
@@ -327,7 +329,7 @@ impl Target {
     fn pull(path: &[&str], image: &str, wishes: &PullWishes) -> Self {
         let mut target = Self::new(path);
         target.query("fromImage", image);
-        if !name::says_which(image) {
+        if !wishes.all_tags && !name::says_which(image) {
             // Without a tag the daemon would pull them all.
             target.query("tag", "latest");
         }

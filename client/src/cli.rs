@@ -166,6 +166,9 @@ pub(crate) struct PullArgs {
     /// What to pull; without tag and digest the tag `latest`
     #[arg(required = true, value_name = "NAME[:TAG][@DIGEST]", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) names: Vec<String>,
+    /// Pull all tags of the repository
+    #[arg(short, long, conflicts_with = "dry_run")]
+    pub(crate) all_tags: bool,
     /// The platform to pull, where an image has several [default: the daemon's own]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) platform: Option<String>,

@@ -19,7 +19,7 @@ pub(super) async fn run(api: &Api, args: PullArgs) -> Result<Exit, Error> {
     let (retries, stall_timeout) = (args.retries, args.stall_timeout);
     for name in &args.names {
         let login = logins.find(name).await;
-        let wishes = PullWishes { platform: args.platform.clone(), retries, stall_timeout, login };
+        let wishes = PullWishes { all_tags: false, platform: args.platform.clone(), retries, stall_timeout, login };
         match api.preview(name, &wishes).await {
             Ok(preview) if args.quiet && !preview.is_news => {}
             Ok(preview) if args.quiet => output::outcome(&clean(&preview.reference))?,

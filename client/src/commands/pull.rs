@@ -13,6 +13,7 @@ use crate::cli::PullArgs;
 use crate::credentials::Registry;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::name;
 use crate::render::progress::{Layers, Screen};
 use crate::render::text::clean;
 use crate::terminal;
@@ -39,8 +40,24 @@ struct Outcome {
 /// registry, and the rest is pulled with it.
 pub(super) async fn run(api: &Api, args: PullArgs) -> Result<Exit, Error> {
     let screen = Screen::new(args.quiet);
-    let wishes =
-        PullWishes { platform: args.platform, retries: args.retries, stall_timeout: args.stall_timeout, login: None };
+    if args.all_tags
+        && let Some(name) = args.names.iter().find(|name| name::says_which(name))
+    {
+        let message = format!("`{name}` has a tag or a digest, and with --all-tags all tags are meant");
+        let (repository, _) = name::split_tag(name.split('@').next().unwrap_or(name));
+        return Err(Error::Refused {
+            message,
+            hint: Some(format!("name the repository alone: `{repository}`")),
+            login: None,
+        });
+    }
+    let wishes = PullWishes {
+        all_tags: args.all_tags,
+        platform: args.platform,
+        retries: args.retries,
+        stall_timeout: args.stall_timeout,
+        login: None,
+    };
     let several = args.names.len() > 1;
     let may_ask = !args.quiet && terminal::is_there();
     let mut exit = Exit::Done;
@@ -48,7 +65,7 @@ pub(super) async fn run(api: &Api, args: PullArgs) -> Result<Exit, Error> {
     let mut running = JoinSet::new();
     let mut refused: Vec<Refused> = Vec::new();
     // What has ended but not been printed, since one in front of it has not ended.
-    let mut ended: Vec<Option<Option<Outcome>>> = args.names.iter().map(|_| None).collect();
+    let mut ended: Vec<Option<Vec<Outcome>>> = args.names.iter().map(|_| None).collect();
     let mut waiting: VecDeque<_> = args.names.into_iter().enumerate().collect();
     let mut printed = 0;
     loop {
@@ -61,8 +78,9 @@ pub(super) async fn run(api: &Api, args: PullArgs) -> Result<Exit, Error> {
             let mut wishes = wishes.clone();
             running.spawn(async move {
                 wishes.login = logins.find(&name).await;
-                let outcome = one(&api, &name, &wishes, layers, quiet).await;
-                (number, outcome.map_err(|error| error.during("pull", &*name)), name)
+                let mut outcomes = Vec::new();
+                let result = pull(&api, &name, &wishes, layers, quiet, &mut outcomes).await;
+                (number, outcomes, result.map_err(|error| error.during("pull", &*name)), name)
             });
         }
         match running.join_next().await {
@@ -76,30 +94,30 @@ pub(super) async fn run(api: &Api, args: PullArgs) -> Result<Exit, Error> {
                     } else {
                         screen.report(&one.error);
                         exit = Exit::Failed;
-                        ended[one.number] = Some(None);
+                        ended[one.number] = Some(one.outcomes);
                     }
                 }
                 logins.given.insert(registry, login);
             }
-            Some(Ok((number, Ok(outcome), _))) => ended[number] = Some(Some(outcome)),
-            Some(Ok((_, Err(error @ Error::Unreachable { .. }), _))) => return Err(error),
-            Some(Ok((number, Err(error), name))) => match error.wants_login() {
+            Some(Ok((number, outcomes, Ok(()), _))) => ended[number] = Some(outcomes),
+            Some(Ok((_, _, Err(error @ Error::Unreachable { .. }), _))) => return Err(error),
+            Some(Ok((number, outcomes, Err(error), name))) => match error.wants_login() {
                 // Who was asked once has said what there is to say.
                 Some(registry) if may_ask && !logins.given.contains_key(&registry) => {
-                    refused.push(Refused { number, name, registry, error });
+                    refused.push(Refused { number, name, registry, outcomes, error });
                 }
                 _ => {
                     screen.report(&error);
                     exit = Exit::Failed;
-                    ended[number] = Some(None);
+                    ended[number] = Some(outcomes);
                 }
             },
             // It panicked, and the panic has told what it had to tell. Nothing behind it could be printed in order.
             Some(Err(_)) => return Ok(Exit::Failed),
         }
-        while let Some(outcome) = ended.get_mut(printed).and_then(Option::take) {
+        while let Some(outcomes) = ended.get_mut(printed).and_then(Option::take) {
             printed += 1;
-            if let Some(outcome) = outcome {
+            for outcome in outcomes {
                 screen.outcome(&outcome.text(args.quiet))?;
             }
         }
@@ -111,11 +129,21 @@ struct Refused {
     number: usize,
     name: String,
     registry: Registry,
+    /// The tags that had come before.
+    outcomes: Vec<Outcome>,
     error: Error,
 }
 
-/// Pulls one image, with its layers on the screen until it has ended.
-async fn one(api: &Api, name: &str, wishes: &PullWishes, mut layers: Layers, quiet: bool) -> Result<Outcome, Error> {
+/// Pulls one image, or all tags of a repository, with the layers on the screen until that has ended. What has come is in `outcomes`, also when
+/// something fails behind it.
+async fn pull(
+    api: &Api,
+    name: &str,
+    wishes: &PullWishes,
+    mut layers: Layers,
+    quiet: bool,
+    outcomes: &mut Vec<Outcome>,
+) -> Result<(), Error> {
     let mut outcome = Outcome::default();
     let mut bad: Option<Error> = None;
     let mut stream = api.pull(name, wishes).await?;
@@ -129,15 +157,16 @@ async fn one(api: &Api, name: &str, wishes: &PullWishes, mut layers: Layers, qui
                 continue;
             }
             // All that docker ever says has been said.
-            Err(Error::Broken { .. }) if !outcome.status.is_empty() => break,
+            Err(Error::Broken { .. }) if !wishes.all_tags && (!outcome.status.is_empty() || !outcomes.is_empty()) => {
+                break;
+            }
             Err(error) => return Err(error),
         };
         if let Some(failure) = line.failure() {
             return Err(Error::Refused { message: failure.message, hint: failure.hint, login: failure.login });
         }
         if let Some(pulled) = line.as_pulled() {
-            outcome.id = pulled.id;
-            outcome.reference = pulled.reference;
+            outcomes.push(Outcome { id: pulled.id, reference: pulled.reference, ..std::mem::take(&mut outcome) });
             continue;
         }
         match line.status.as_deref() {
@@ -146,18 +175,16 @@ async fn one(api: &Api, name: &str, wishes: &PullWishes, mut layers: Layers, qui
             _ => layers.show(&line),
         }
     }
-    if outcome.status.is_empty() {
-        return Err(bad.unwrap_or(Error::Ended));
-    }
-    if outcome.reference.is_empty() {
+    if !outcome.status.is_empty() {
         // A daemon without layerd's last line: the name as it shows it.
         outcome.reference = name_in(&outcome.status).unwrap_or(name).to_owned();
+        if !quiet {
+            // The image is pulled; that it may be gone again already is no failure of the pull.
+            outcome.id = id_of(api, &outcome.reference).await.unwrap_or_default();
+        }
+        outcomes.push(outcome);
     }
-    if outcome.id.is_empty() && !quiet {
-        // The image is pulled; that it may be gone again already is no failure of the pull.
-        outcome.id = id_of(api, name).await.unwrap_or_default();
-    }
-    Ok(outcome)
+    if outcomes.is_empty() { Err(bad.unwrap_or(Error::Ended)) } else { Ok(()) }
 }
 
 /// The familiar name in docker's last line.

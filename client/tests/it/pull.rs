@@ -213,7 +213,7 @@ fn without_the_last_line_the_image_is_looked_up() {
     let ended = run(&mut layer(&daemon, ["pull", "busybox"]));
     let out = format!("Digest: {ID}\nStatus: Downloaded newer image for busybox:latest\nbusybox:latest\n{ID}\n");
     assert_eq!((ended.code, ended.out), (Some(0), out));
-    assert_eq!(daemon.lines()[1], "GET /v1.51/images/busybox/json");
+    assert_eq!(daemon.lines()[1], "GET /v1.51/images/busybox:latest/json");
 }
 
 #[test]
@@ -287,4 +287,24 @@ fn a_name_that_is_too_long_is_refused_by_the_client() {
     assert_eq!(ended.code, Some(1));
     assert!(ended.err.contains("which is too long"), "{}", &ended.err[ended.err.len() - 200..]);
     assert!(daemon.lines().is_empty());
+}
+
+#[test]
+fn all_tags_of_a_repository_are_printed_as_they_come() {
+    let mut lines = good("busybox", "1");
+    lines.extend(good("busybox", "2"));
+    let daemon = Daemon::pulls(lines.clone());
+    let ended = run(&mut layer(&daemon, ["pull", "-a", "busybox"]));
+    assert_eq!((ended.code, ended.out), (Some(0), printed("busybox", "1") + &printed("busybox", "2")));
+    assert_eq!(daemon.lines(), ["POST /v1.51/images/create?fromImage=busybox"]);
+    // What has come before a failure is there, and is told.
+    lines.truncate(lines.len() - 3);
+    lines.push(ProgressLine::error("no such luck", None));
+    let daemon = Daemon::pulls(lines);
+    let ended = run(&mut layer(&daemon, ["pull", "-a", "busybox"]));
+    assert_eq!((ended.code, ended.out), (Some(1), printed("busybox", "1")));
+    assert!(ended.err.contains("error: pull `busybox`: no such luck"), "{}", ended.err);
+    let ended = run(&mut layer(&daemon, ["pull", "-a", "busybox:1"]));
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("all tags are meant\nhint: name the repository alone: `busybox`"), "{}", ended.err);
 }

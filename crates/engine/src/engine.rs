@@ -120,6 +120,15 @@ impl Engine {
         self.shared.transfer.remote(request).await
     }
 
+    /// The tags that a registry has in the repository of `request`, in its order.
+    ///
+    /// # Errors
+    ///
+    /// When the registry doesn't tell.
+    pub async fn tags(&self, request: &PullRequest) -> Result<Vec<String>, PullError> {
+        self.shared.transfer.tags(request).await
+    }
+
     /// How registries are reached now.
     pub fn registries(&self) -> layer_registry::Options {
         self.shared.client.options()

@@ -29,7 +29,7 @@ use plan::LayerPlan;
 pub(crate) use preview::preview;
 pub use preview::{LayerPreview, Preview};
 pub use remote::Remote;
-pub(crate) use remote::remote;
+pub(crate) use remote::{remote, tags};
 pub(crate) use stock::binary_size;
 
 /// What to pull.

@@ -150,6 +150,15 @@ impl Transfer {
         pull::remote(&self.inner, request).await
     }
 
+    /// The tags that a registry has in the repository of `request`, in its order.
+    ///
+    /// # Errors
+    ///
+    /// When the registry doesn't tell.
+    pub async fn tags(&self, request: &PullRequest) -> Result<Vec<String>, PullError> {
+        pull::tags(&self.inner, request).await
+    }
+
     /// Starts to load the images of an archive, in a task of its own. `body` is a tar, plain or packed by gzip, zstd, xz or bzip2. Dropping the
     /// [`Load`] stops it, and nothing is kept.
     pub fn load<E: Send + 'static>(

@@ -13,7 +13,8 @@ use crate::{answer, status};
 
 /// `GET`: asks the registry, looks into the store, and writes nothing.
 pub(super) async fn show(State(app): State<App>, params: Params, headers: HeaderMap) -> Result<Response, Failure> {
-    let request = pull::request(&params, &headers)?;
+    let mut request = pull::request(&params, &headers)?;
+    request.reference = request.reference.or_latest();
     match app.engine.preview(&request).await {
         Ok(preview) => Ok(answer::found(&form(preview))),
         Err(error) => Err(status::of_pull(&error)),

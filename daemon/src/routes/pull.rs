@@ -1,5 +1,6 @@
 //! `POST /images/create`: pulls an image, and tells how it goes while it goes.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -23,16 +24,20 @@ use crate::{answer, progress, registry_auth, status};
 /// that refuses at once.
 const HOLD_BACK: Duration = Duration::from_secs(10);
 
-/// Begins the pull. The answer begins with its first event, so that what fails before has a status of its own.
+/// Begins the pull. The answer begins with its first event, so that what fails before has a status of its own. Without tag and digest all tags
+/// of the repository are pulled, one after the other, until one fails.
 ///
 /// A registry that fails and is asked again is a reason to begin for clients that want to hear of it. For others it is none, unless they would
 /// have to wait for longer than [`HOLD_BACK`] without a word.
 ///
 /// The pull belongs to the answer: when the client goes, it is dropped, here or later.
 pub(super) async fn create(State(app): State<App>, params: Params, headers: HeaderMap) -> Result<Response, Failure> {
-    let request = request(&params, &headers)?;
+    let mut requests = requests(&app, request(&params, &headers)?).await?;
     let hold_back = if headers.contains_key(TELL_RETRIES) { Duration::ZERO } else { HOLD_BACK };
     let begun = Instant::now();
+    let Some(request) = requests.pop_front() else {
+        return Err(Failure::new(StatusCode::NOT_FOUND, "the repository has no tags"));
+    };
     let mut pull = app.engine.pull(request);
     let first = loop {
         match pull.next().await {
@@ -42,7 +47,9 @@ pub(super) async fn create(State(app): State<App>, params: Params, headers: Head
     };
     match first {
         Some(Event::Failed(error)) => Err(status::of_pull(&error)),
-        Some(first) => Ok(([(CONTENT_TYPE, answer::JSON)], told(first, pull)).into_response()),
+        Some(first) => {
+            Ok(([(CONTENT_TYPE, answer::JSON)], told(Told { first: Some(first), pull, requests, app })).into_response())
+        }
         None => {
             let failure = Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the pull ended without a word");
             Err(Failure { is_ours: true, ..failure })
@@ -50,15 +57,50 @@ pub(super) async fn create(State(app): State<App>, params: Params, headers: Head
     }
 }
 
-/// What the pull tells, one chunk an event. A reader that is slow reads less often; the pull doesn't wait for it.
-fn told(first: Event, pull: Pull) -> Body {
-    let state = (Some(first), pull);
-    Body::from_stream(stream::unfold(state, |(first, mut pull)| async move {
-        let event = match first {
+/// What there is to pull.
+async fn requests(app: &App, request: PullRequest) -> Result<VecDeque<PullRequest>, Failure> {
+    if request.reference.tag().is_some() || request.reference.digest().is_some() {
+        return Ok([request].into());
+    }
+    let tags = app.engine.tags(&request).await.map_err(|error| status::of_pull(&error))?;
+    let one = |tag: String| -> Result<PullRequest, Failure> {
+        Ok(PullRequest { reference: request.reference.clone().with_tag(&tag)?, ..request.clone() })
+    };
+    tags.into_iter().map(one).collect()
+}
+
+/// Pulls that are told, the first of which runs.
+struct Told {
+    first: Option<Event>,
+    pull: Pull,
+    /// What comes behind it.
+    requests: VecDeque<PullRequest>,
+    app: App,
+}
+
+impl Told {
+    async fn next(&mut self) -> Option<Event> {
+        let event = match self.first.take() {
             Some(event) => event,
-            None => pull.next().await?,
+            None => loop {
+                match self.pull.next().await {
+                    Some(event) => break event,
+                    None => self.pull = self.app.engine.pull(self.requests.pop_front()?),
+                }
+            },
         };
-        Some((Ok::<_, std::convert::Infallible>(progress::lines(&event)), (None, pull)))
+        if matches!(event, Event::Failed(_)) {
+            self.requests.clear();
+        }
+        Some(event)
+    }
+}
+
+/// What pulls tell, one chunk an event. A reader that is slow reads less often; the pulls don't wait for it.
+fn told(told: Told) -> Body {
+    Body::from_stream(stream::unfold(told, |mut told| async move {
+        let event = told.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(progress::lines(&event)), told))
     }))
 }
 
@@ -80,7 +122,7 @@ fn patience(params: &Params) -> Result<Patience, Failure> {
     })
 }
 
-/// The image, with a tag or a digest.
+/// The image: with a tag or a digest, or without both for all tags of a repository.
 fn reference(params: &Params) -> Result<Reference, Failure> {
     let Some(image) = params.text("fromImage") else {
         return Err(Failure::invalid("`fromImage` is missing: it names the image to pull"));
@@ -102,14 +144,6 @@ fn reference(params: &Params) -> Result<Reference, Failure> {
             return Err(Failure::new(StatusCode::FORBIDDEN, error.to_string()));
         }
         Err(error) => return Err(error.into()),
-    }
-    if reference.tag().is_none() && reference.digest().is_none() {
-        let name = reference.familiar();
-        let hint = format!("name one, such as `{name}:latest`");
-        return Err(Failure::invalid(format!(
-            "pull `{name}`: without a tag it means all of them, which is not supported yet"
-        ))
-        .with_hint(Some(hint)));
     }
     Ok(reference)
 }
@@ -139,6 +173,8 @@ mod tests {
             ("fromImage=alpine%3A&tag=3.19".to_owned(), "docker.io/library/alpine:3.19".to_owned()),
             (format!("fromImage=alpine&tag={digest}"), format!("docker.io/library/alpine@{digest}")),
             (format!("fromImage=alpine:1&tag={digest}"), format!("docker.io/library/alpine@{digest}")),
+            // All tags.
+            ("fromImage=alpine".to_owned(), "docker.io/library/alpine".to_owned()),
             (format!("fromImage=alpine:1@{digest}"), format!("docker.io/library/alpine:1@{digest}")),
         ] {
             assert_eq!(named(&query).await, Ok(expected), "{query}");
@@ -155,7 +191,6 @@ mod tests {
             ),
             ("fromImage=alpine&tag=bad%20tag%21", 400, "invalid tag format"),
             ("fromImage=scratch&tag=latest", 403, "'scratch' is a reserved name"),
-            ("fromImage=alpine", 400, "pull `alpine`: without a tag it means all of them, which is not supported yet"),
             ("", 400, "`fromImage` is missing: it names the image to pull"),
         ] {
             assert_eq!(named(query).await, Err((status, message.to_owned())), "{query}");

@@ -105,7 +105,6 @@ async fn what_fails_before_the_first_line_has_a_status() {
         refused("fromImage=a&tag=1&platform=foobar").await,
         (400, "\"foobar\": unknown operating system or architecture: invalid argument".to_owned())
     );
-    assert_eq!(refused(&format!("fromImage={repository}")).await.0, 400);
     assert_eq!(refused("fromSrc=-&repo=UPPER").await.0, 400);
     let (status, message) = refused("fromImage=127.0.0.1%3A1%2Fx&tag=1").await;
     assert_eq!(status, 502);
@@ -372,4 +371,34 @@ async fn many_clients_are_told_of_one_pull() {
         assert!(rest.text().contains("Status: Downloaded newer image"), "{}", rest.text());
     }
     assert_eq!(registry.blob_gets(&layer), 1);
+}
+
+#[tokio::test]
+async fn without_a_tag_all_of_them_are_pulled_until_one_fails() {
+    let (registry, place) = (Registry::start().unwrap(), Place::new());
+    let daemon = place.start();
+    let of = |text: &str| ImageBuilder::new().layer(LayerBuilder::new().file("f", text).gzip()).build();
+    let names: Vec<_> = ["1", "2", "3"].map(|tag| registry.put_image("lab/many", tag, &of(tag))).into();
+    let create = format!("/v1.51/images/create?fromImage={}%2Flab%2Fmany", registry.host().replace(':', "%3A"));
+    let pulled = daemon.ask("POST", &create).await;
+    let text = pulled.text();
+    for name in &names {
+        assert!(text.contains(&format!("Status: Downloaded newer image for {name}")), "{text}");
+    }
+    assert_eq!(daemon.get("/images/json").await.json().as_array().unwrap().len(), 3);
+    for name in &names {
+        assert_eq!(daemon.ask("DELETE", &format!("/images/{name}")).await.status, 200);
+    }
+    // The second of them fails, and the third is not asked for.
+    let damaged = of("2");
+    registry.fault(Target::Blob(damaged.layers[0].blob.digest.clone()), Fault::Flip { at: 1 });
+    let lines = daemon.ask("POST", &create).await.lines();
+    assert!(lines.last().unwrap()["errorDetail"]["message"].as_str().unwrap().contains("digest mismatch"), "{lines:?}");
+    let listed = daemon.get("/images/json").await.json();
+    assert_eq!(listed[0]["RepoTags"], json!([names[0]]));
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+
+    let missing = format!("/v1.51/images/create?fromImage={}%2Flab%2Fnone", registry.host().replace(':', "%3A"));
+    let answer = daemon.ask("POST", &missing).await;
+    assert_eq!(answer.status, 404, "{}", answer.text());
 }

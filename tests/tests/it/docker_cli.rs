@@ -267,3 +267,21 @@ fn root_platforms_are_shown_as_a_tree() {
 fn registry_digest(daemon: &Daemon, name: &str) -> String {
     daemon.inspect(name)["Id"].as_str().unwrap().to_owned()
 }
+
+#[test]
+fn root_all_tags_are_pulled() {
+    let daemon = Daemon::start();
+    let registry = DebianRegistry::start().unwrap();
+    let of = |text: &str| ImageBuilder::new().layer(LayerBuilder::new().file("f", text).gzip()).build();
+    let names: Vec<_> = ["1", "2"].map(|tag| registry.put_image("lab/many", tag, &of(tag)).unwrap()).into();
+    let repository = names[0].strip_suffix(":1").unwrap();
+    let text = daemon.docker(&["pull", "--all-tags", repository]).ok();
+    for name in &names {
+        assert!(text.contains(&format!("Status: Downloaded newer image for {name}")), "{text}");
+    }
+    let again = daemon.layer(&["pull", "--all-tags", "--quiet", repository]).ok();
+    // The order is the registry's.
+    let mut again: Vec<_> = again.lines().collect();
+    again.sort_unstable();
+    assert_eq!(again, names);
+}

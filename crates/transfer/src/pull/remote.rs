@@ -49,3 +49,11 @@ async fn ask(inner: &Arc<Inner>, request: &PullRequest) -> Result<Remote, PullCa
     };
     Ok(Remote { descriptor, platforms })
 }
+
+/// The tags of a repository, in the registry's order.
+pub(crate) async fn tags(inner: &Arc<Inner>, request: &PullRequest) -> Result<Vec<String>, PullError> {
+    client::plain(inner, request)
+        .tags()
+        .await
+        .map_err(|error| PullError { reference: request.reference.clone(), cause: Box::new(error.into()) })
+}

@@ -14,7 +14,7 @@ pub const PATH: &str = "/layerd/v1/bundles";
 
 /// Asks for a bundle.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct BundleRequest {
     /// The image: a reference, an ID or the beginning of one.
     #[serde(deserialize_with = "null_as_default")]

@@ -10,7 +10,7 @@ pub const PATH: &str = "/layerd/v1/gc";
 
 /// Asks for a collection. With neither `keepStorage` nor `unusedFor`, the daemon's settings say what may go, as when it collects by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct CollectRequest {
     /// Whether images with names may go, too; else only those that lost their last name to another image. Of no weight where the daemon's
     /// settings count.

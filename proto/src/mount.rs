@@ -15,7 +15,7 @@ pub const PATH: &str = "/layerd/v1/mounts";
 
 /// Asks for an image to be mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct MountRequest {
     /// The image: a reference, an ID or the beginning of one.
     #[serde(deserialize_with = "null_as_default")]

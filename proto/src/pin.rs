@@ -15,7 +15,7 @@ pub const PATH: &str = "/layerd/v1/pins";
 
 /// Asks for a name or an image to be pinned.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct PinRequest {
     /// The name, or the ID of an image or the beginning of one.
     #[serde(deserialize_with = "null_as_default")]

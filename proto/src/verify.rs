@@ -13,7 +13,7 @@ pub const PATH: &str = "/layerd/v1/verify";
 
 /// Asks for images to be proven.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct VerifyRequest {
     /// References, IDs or beginnings of IDs; none means all images.
     #[serde(deserialize_with = "null_as_default")]

@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::render::text::clean;
 use crate::render::{age, json, output};
 
-/// Prints events as they come, until the daemon ends or there are no more to be had.
+/// Prints events as they come, until there are no more to be had. It is a failure when the daemon stops.
 pub(super) async fn run(api: &Api, args: EventsArgs) -> Result<Exit, Error> {
     let mut events = api.events(args.since.as_deref(), args.until.as_deref(), &args.filters).await?;
     while let Some(event) = events.next().await? {
@@ -18,7 +18,8 @@ pub(super) async fn run(api: &Api, args: EventsArgs) -> Result<Exit, Error> {
             AboutFormat::Json => output::data(&json::line(&event))?,
         }
     }
-    Ok(Exit::Done)
+    // Without an end there are always more, unless the daemon stops.
+    if args.until.is_none() { Err(Error::Ended) } else { Ok(Exit::Done) }
 }
 
 /// An event in one line, laid out as docker's.

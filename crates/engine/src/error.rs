@@ -170,6 +170,15 @@ pub enum EngineError {
         #[source]
         source: io::Error,
     },
+    /// An image can't be read, so that nobody knows what it needs.
+    #[error("`{name}` can't be read")]
+    Unreadable {
+        /// The image.
+        name: String,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
     /// A registry doesn't accept a login, or can't be asked.
     #[error(transparent)]
     Login(RegistryError),
@@ -211,9 +220,12 @@ impl EngineError {
             Self::Store(error) if error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull) => {
                 Kind::NoSpace
             }
-            Self::Mount { .. } | Self::Stack { .. } | Self::MountFiles { .. } | Self::Store(_) | Self::Task(_) => {
-                Kind::Internal
-            }
+            Self::Mount { .. }
+            | Self::Stack { .. }
+            | Self::MountFiles { .. }
+            | Self::Unreadable { .. }
+            | Self::Store(_)
+            | Self::Task(_) => Kind::Internal,
         }
     }
 
@@ -222,6 +234,9 @@ impl EngineError {
         match self {
             Self::Mounted { target, .. } => Some(format!("unmount it first: `layer umount {}`", target.display())),
             Self::Pinned { .. } => Some("take the pin off with `layer unpin`, or force it".to_owned()),
+            Self::Unreadable { name, .. } => {
+                Some(format!("repair it with `layer verify --repair {name}`, or remove it with `layer rmi {name}`"))
+            }
             Self::Login(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::MountFiles { source, .. } => layer_store::disk_hint(source).map(str::to_owned),

@@ -73,22 +73,15 @@ pub struct HistoryItem {
 impl Engine {
     /// All images, the newest first. Those that lost their last name to another image are among them, without names.
     ///
-    /// An image that can't be read is left out, and the log says so: one damaged file must not hide all images.
+    /// Of an image that can't be read its names are told, and the log says why: neither is it hidden, nor does it hide others.
     ///
     /// # Errors
     ///
     /// When an internal task fails.
     pub async fn images(&self) -> Result<Vec<ImageSummary>, EngineError> {
         self.blocking(|shared| {
-            let mut images = Vec::new();
-            for found in lookup::all(&shared.store) {
-                match summary(shared, &found) {
-                    Ok(image) => images.push(image),
-                    Err(error) => {
-                        tracing::error!(image = %found.id(), error = &error as &dyn std::error::Error, "cannot read an image");
-                    }
-                }
-            }
+            let mut images: Vec<_> =
+                lookup::all(&shared.store).iter().map(|found| summary_or_names(shared, found)).collect();
             images.sort_by_key(|image| (std::cmp::Reverse(image.created), image.id));
             Ok(images)
         })
@@ -161,6 +154,24 @@ fn named(error: EngineError, name: &str) -> EngineError {
         EngineError::NoPlatform { platform, .. } => EngineError::NoPlatform { name: name.to_owned(), platform },
         error => error,
     }
+}
+
+/// What can be told of an image, whether it can be read or not.
+pub(crate) fn summary_or_names(shared: &Shared, found: &Found) -> ImageSummary {
+    summary(shared, found).unwrap_or_else(|error| {
+        let names = found.shown();
+        tracing::error!(image = %found.id(), names, error = &error as &dyn std::error::Error, "cannot read an image");
+        ImageSummary {
+            id: found.id(),
+            descriptor: found.target.clone(),
+            repo_tags: found.repo_tags(),
+            repo_digests: found.repo_digests(),
+            created: None,
+            labels: None,
+            size: 0,
+            mounts: shared.mounts.count(found.id()),
+        }
+    })
 }
 
 pub(crate) fn summary(shared: &Shared, found: &Found) -> Result<ImageSummary, EngineError> {

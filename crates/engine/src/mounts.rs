@@ -148,7 +148,7 @@ impl Engine {
         .await
     }
 
-    /// Unmounts: the mount of this ID or on this folder, or all mounts of this image.
+    /// Unmounts: the mount of this ID or on this folder, those that were made by this name, or else all mounts of this image.
     ///
     /// # Errors
     ///
@@ -234,6 +234,14 @@ fn meant(shared: &Shared, what: &str) -> Result<Vec<MountInfo>, EngineError> {
     if !here.is_empty() {
         return Ok(here);
     }
+    // The name that a mount was made by, wherever that leads now: it is what lists show.
+    if let Ok(name) = layer_reference::Reference::parse(what) {
+        let name = name.or_latest().familiar();
+        let named: Vec<_> = all.iter().filter(|info| info.reference.as_ref() == Some(&name)).cloned().collect();
+        if !named.is_empty() {
+            return Ok(named);
+        }
+    }
     let none = || EngineError::NotMounted { what: what.to_owned() };
     let image = lookup::find(&shared.store, what).map_err(|_| none())?.id();
     let of_image: Vec<_> = all.into_iter().filter(|info| info.image == image).collect();
@@ -261,6 +269,12 @@ fn describe(
             })?;
             if real.starts_with(shared.store.path()) {
                 return Err(bad("the folder lies in the store"));
+            }
+            if !real.is_dir() {
+                return Err(bad("it is no folder"));
+            }
+            if shared.mounts.all().iter().any(|info| info.target == real) {
+                return Err(bad("an image is mounted there already"));
             }
             real
         }

@@ -145,9 +145,10 @@ pub(crate) fn is_used(shared: &Shared, found: &Found) -> bool {
 }
 
 /// Sees to it that the images that stay can be read, as they must be to know what they need: before any name is taken.
-fn check_others(shared: &Shared, leaving: &[Digest]) -> Result<(), EngineError> {
-    for image in shared.store.images().iter().filter(|image| !leaving.contains(&image.target.digest)) {
-        shared.store.closure(&image.target)?;
+pub(crate) fn check_others(shared: &Shared, leaving: &[Digest]) -> Result<(), EngineError> {
+    for found in lookup::all(&shared.store).iter().filter(|found| !leaving.contains(&found.target.digest)) {
+        let unreadable = |source| EngineError::Unreadable { name: found.shown(), source };
+        shared.store.closure(&found.target).map_err(unreadable)?;
     }
     Ok(())
 }

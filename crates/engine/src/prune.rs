@@ -9,7 +9,7 @@ use crate::engine::Shared;
 use crate::images::summary;
 use crate::labels::LabelCondition;
 use crate::lookup::Found;
-use crate::names::{Removed, remove_unused};
+use crate::names::{Removed, check_others, remove_unused};
 use crate::{Engine, EngineError};
 
 /// What to prune.
@@ -58,6 +58,7 @@ impl Engine {
             let mut pruned = Pruned::default();
             // First what nobody misses: on a full disk there must be room for a list of images without those that go.
             let sweep = || -> Result<u64, EngineError> {
+                check_others(shared, &[])?;
                 let (leftovers, rubbish) = shared.store.sweep_leftovers(request.until.unwrap_or(Timestamp::MAX))?;
                 drop(rubbish);
                 Ok(leftovers.bytes)

@@ -10,7 +10,7 @@ use layer_digest::{BlobId, DiffId, ImageId};
 use layer_store::{Held, Holdings, Store};
 
 use crate::engine::Shared;
-use crate::images::{ImageSummary, summary};
+use crate::images::{ImageSummary, summary_or_names};
 use crate::lookup::{self, Found};
 use crate::names::is_used;
 use crate::{Engine, EngineError};
@@ -152,14 +152,7 @@ fn disk_usage(shared: &Shared) -> Result<DiskUsage, EngineError> {
         if is_used(shared, found) {
             parts.iter().for_each(|part| needed[*part] = true);
         }
-        let image = match summary(shared, found) {
-            Ok(image) => image,
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(image = %found.id(), error, "cannot read an image");
-                continue;
-            }
-        };
+        let image = summary_or_names(shared, found);
         let (unique, shared_bytes) = shares.of(parts, |held| held.bytes);
         images.push(ImageUsage {
             image: ImageSummary { size: unique.saturating_add(shared_bytes), ..image },

@@ -365,8 +365,8 @@ impl RegistryError {
                         format!("it may speak plain http: list `{host}` as insecure if you trust the network")
                     }
                     NetworkError::Untrusted => format!(
-                        "put the certificate of that authority into `/etc/layerd/certs.d/{host}/ca.crt`, or list `{host}` as insecure \
-                         if you trust the network"
+                        "put the certificate of that authority into `/etc/layerd/certs.d/{host}/ca.crt` (or below another folder of \
+                         `certs-dir`), or list `{host}` as insecure if you trust the network"
                     ),
                     NetworkError::ClientCertificate => format!(
                         "put a certificate that it accepts, and its key, into `/etc/layerd/certs.d/{host}` as `client.cert` and `client.key`"

@@ -9,7 +9,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use layer_digest::{BlobId, DiffId, Digest};
-use layer_oci::{Descriptor, Document, media_type};
+use layer_oci::{Descriptor, Document, Manifest, media_type};
 
 use crate::documents::MAX_MANIFEST;
 use crate::holdings::Held;
@@ -188,6 +188,16 @@ impl Store {
         Ok(entry.size <= MAX_MANIFEST && self.blob_size(BlobId(entry.digest))? == Some(entry.size))
     }
 
+    /// Whether a manifest whose config is missing lacks more than that, or only speaks about an image.
+    fn lacks_layers(&self, descriptor: &Descriptor, manifest: &Manifest) -> Result<bool, StoreError> {
+        for layer in &manifest.layers {
+            if self.blob_size(BlobId(layer.digest))?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(descriptor.is_attestation())
+    }
+
     fn collect(
         &self,
         descriptor: &Descriptor,
@@ -225,8 +235,10 @@ impl Store {
                 closure.blobs.extend(manifest.layers.iter().map(|layer| BlobId(layer.digest)));
                 match self.config(config) {
                     Ok(config) => closure.layers.extend(config.diff_ids.iter().copied()),
-                    // It is whole, and not the config of an image; or it isn't there. Nothing can be unpacked by it.
-                    Err(StoreError::Document { .. } | StoreError::NoBlob(_)) => {}
+                    // It is whole, and not the config of an image: nothing is unpacked by it.
+                    Err(StoreError::Document { .. }) => {}
+                    // What of an index isn't here as a whole is no platform that anybody could use.
+                    Err(StoreError::NoBlob(_)) if depth > 0 && self.lacks_layers(descriptor, manifest)? => {}
                     Err(_) if unreadable == Unreadable::Passed => {}
                     Err(error) => return Err(error),
                 }

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::response::Response;
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use http::{Method, Uri};
 use serde_json::json;
 
@@ -22,11 +22,22 @@ pub(super) fn add(mut router: Router<App>) -> Router<App> {
         let methods = if family == "networks" { get(no_networks).fallback(not_images) } else { any(not_images) };
         router = router.route(&format!("/{family}"), methods).route(&format!("/{family}/{{*rest}}"), any(not_images));
     }
-    router.route("/volumes", get(no_volumes).fallback(not_images)).route("/volumes/{*rest}", any(not_images))
+    router
+        .route("/containers/prune", post(nothing_to_prune))
+        .route("/networks/prune", post(nothing_to_prune))
+        .route("/volumes/prune", post(nothing_to_prune))
+        .route("/build/prune", post(nothing_to_prune))
+        .route("/volumes", get(no_volumes).fallback(not_images))
+        .route("/volumes/{*rest}", any(not_images))
 }
 
 async fn no_networks() -> Response {
     answer::found(&json!([]))
+}
+
+/// What `docker system prune` clears away before it comes to images.
+async fn nothing_to_prune() -> Response {
+    answer::found(&json!({"SpaceReclaimed": 0}))
 }
 
 async fn no_volumes() -> Response {

@@ -36,7 +36,10 @@ pub(super) async fn docker(
         let store = app.engine.disk_usage().await?;
         let form = |image: layer_engine::ImageUsage| {
             let shared_size = i64::try_from(image.shared).unwrap_or(i64::MAX);
-            ImageSummary { shared_size, ..image_form::summary(image.image) }.at(version)
+            let form = ImageSummary { shared_size, ..image_form::summary(image.image) };
+            // Here docker has counted them in all versions: clients take what isn't 0 for used.
+            let containers = form.containers;
+            ImageSummary { containers, ..form.at(version) }
         };
         usage.layers_size = store.total;
         usage.images = Some(store.images.into_iter().map(form).collect());

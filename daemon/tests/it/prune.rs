@@ -241,3 +241,49 @@ async fn an_image_is_removed_by_digest_and_by_the_beginning_of_its_id() {
     assert_eq!(removed, json!([{"Untagged": by_digest}, {"Deleted": image.digest()}]));
     assert_eq!(daemon.get("/images/json").await.json(), json!([]));
 }
+
+#[tokio::test]
+async fn an_image_that_can_not_be_read_is_listed_and_named() {
+    let (registry, place) = (Registry::start().unwrap(), Place::new());
+    let image = image("app");
+    let name = registry.put_image("lab/app", "1", &image);
+    let daemon = place.start();
+    daemon.pull(&name).await;
+    drop(daemon);
+    let config = image.config.clone().unwrap().replacen(':', "/", 1);
+    std::fs::remove_file(place.root().join("blobs").join(config)).unwrap();
+    let daemon = place.start();
+    let listed = daemon.get("/v1.51/images/json").await.json();
+    assert_eq!((&listed[0]["RepoTags"], &listed[0]["Size"]), (&json!([name]), &json!(0)));
+    let refused = daemon.ask("POST", "/images/prune").await;
+    assert_eq!(refused.status, 500);
+    assert!(refused.message().starts_with(&format!("`{name}` can't be read: ")), "{}", refused.message());
+    assert!(refused.json()["hint"].as_str().unwrap().contains(&format!("layer verify --repair {name}")));
+    assert_eq!(std::fs::read_dir(place.root().join("layers/sha256")).unwrap().count(), image.layers.len());
+    // Whoever wants it gone can have that.
+    assert_eq!(daemon.ask("DELETE", &format!("/images/{name}")).await.status, 200);
+    assert_eq!(daemon.ask("POST", "/images/prune").await.status, 200);
+}
+
+#[tokio::test]
+async fn disk_use_counts_mounts_for_clients_of_every_version() {
+    let (registry, place) = (Registry::start().unwrap(), Place::new());
+    let daemon = place.start();
+    daemon.pull(&registry.put_image("lab/app", "1", &image("app"))).await;
+    for version in ["v1.43", "v1.50", "v1.51"] {
+        let usage = daemon.get(&format!("/{version}/system/df")).await.json();
+        assert_eq!(usage["Images"][0]["Containers"], 0, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_misspelled_removes_nothing() {
+    let (registry, place) = (Registry::start().unwrap(), Place::new());
+    let daemon = place.start();
+    daemon.pull(&registry.put_image("lab/app", "1", &image("app"))).await;
+    let body = json!({"all": true, "keepStorage": 0, "dryrun": true}).to_string().into_bytes();
+    let answer = daemon.send("POST", "/layerd/v1/gc", &[("Content-Type", "application/json")], body).await;
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(answer.message().contains("dryrun"), "{}", answer.message());
+    assert_eq!(daemon.get("/images/json").await.json().as_array().unwrap().len(), 1);
+}

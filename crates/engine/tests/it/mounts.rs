@@ -95,3 +95,27 @@ async fn root_the_second_engine_on_a_store_is_told_who_has_it() {
     let elsewhere = tempfile::tempdir().unwrap();
     open(elsewhere.path()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_name_means_the_mounts_that_were_made_by_it() {
+    let setup = Setup::new().await;
+    let image = |content: &str| ImageBuilder::new().layer(LayerBuilder::new().file("f", content).gzip()).build();
+    let one = setup.bring("team/one", &image("one")).await;
+    let two = setup.bring("team/two", &image("two")).await;
+    let moved = layer_reference::Reference::parse("moved:1").unwrap();
+    setup.engine.tag(&one, moved.clone()).await.unwrap();
+    let by_name = setup.mount("moved:1", true).await;
+    setup.engine.tag(&two, moved).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let other = Mounted::new(setup.engine.mount(request(&two, Some(folder.path()), false)).await.unwrap());
+    let down = setup.engine.unmount("moved:1").await.unwrap();
+    assert_eq!(down, [by_name.0.clone()]);
+    assert!(other.path().join("f").exists());
+    // Nothing is mounted on what is a mount already, and nothing on a file.
+    let again = setup.engine.mount(request(&one, Some(other.path()), false)).await.unwrap_err();
+    assert_eq!(again.kind(), Kind::Invalid);
+    assert!(again.to_string().contains("mounted there already"), "{again}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let refused = setup.engine.mount(request(&one, Some(file.path()), false)).await.unwrap_err();
+    assert!(refused.kind() == Kind::Invalid && refused.to_string().ends_with("it is no folder"), "{refused}");
+}

@@ -170,3 +170,26 @@ fn root_an_index_that_calls_anything_a_manifest_keeps_nobody_from_sweeping() {
     assert!(store.layer(DiffId(layer_digest::Digest::sha256(b"two"))).unwrap().is_some());
     assert!(store.blob_size(BlobId(two.digest)).unwrap().is_some());
 }
+
+#[test]
+fn root_an_image_whose_config_is_missing_keeps_its_layers() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = open(tmp.path());
+    let one = keep_image(&store, "one:1", &[b"own"]);
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&store.read_blob(BlobId(one.digest), 1 << 20).unwrap()).unwrap();
+    let config: layer_digest::Digest = manifest["config"]["digest"].as_str().unwrap().parse().unwrap();
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = serde_json::json!({"schemaVersion": 2, "mediaType": media_type, "manifests": [one]});
+    let bytes = serde_json::to_vec(&index).unwrap();
+    let digest = layer_digest::Digest::sha256(&bytes);
+    store.put_blob(BlobId(digest), &bytes).unwrap();
+    fs::remove_file(tmp.path().join("blobs/sha256").join(config.hex())).unwrap();
+    // By itself, and as a platform of an index.
+    for target in [one, Descriptor::new(media_type, digest, bytes.len() as u64)] {
+        store.set_name(&name("one:1"), &target).unwrap();
+        let swept = store.sweep_leftovers(Timestamp::MAX).map(drop);
+        assert!(matches!(swept, Err(StoreError::NoBlob(missing)) if missing == config));
+        assert!(store.layer(DiffId(layer_digest::Digest::sha256(b"own"))).unwrap().is_some());
+    }
+}

@@ -109,7 +109,7 @@ async fn root_a_name_means_the_mounts_that_were_made_by_it() {
     let folder = tempfile::tempdir().unwrap();
     let other = Mounted::new(setup.engine.mount(request(&two, Some(folder.path()), false)).await.unwrap());
     let down = setup.engine.unmount("moved:1").await.unwrap();
-    assert_eq!(down, [by_name.0.clone()]);
+    assert_eq!(down, std::slice::from_ref(&by_name.0));
     assert!(other.path().join("f").exists());
     // Nothing is mounted on what is a mount already, and nothing on a file.
     let again = setup.engine.mount(request(&one, Some(other.path()), false)).await.unwrap_err();

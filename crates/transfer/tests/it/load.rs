@@ -250,3 +250,49 @@ async fn root_a_blob_that_is_marked_as_damaged_is_replaced() {
     assert!(setup.store.has_blob(&descriptor).unwrap());
     setup.assert_clean();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_what_is_being_loaded_is_not_removed() {
+    let setup = Setup::new();
+    let (shared, own) = (layer(1, 300_000), layer(2, 300_000));
+    // A layer that the store has already, of an image that goes meanwhile.
+    let other = image([shared.clone()]);
+    let name = setup.registry.put_image("lab/other", "1", &other);
+    setup.pull(&name).await.unwrap();
+    let loaded = image([shared, own]);
+    let bytes = layout(&[(&loaded, Some("lab/app:1"))], |_| {});
+    let (feed, body) = tokio::sync::mpsc::channel(1);
+    let body = stream::unfold(body, |mut body| async move { Some((Ok::<_, Infallible>(body.recv().await?), body)) });
+    let mut load = setup.transfer.load(LoadRequest::default(), body);
+    // All but the tables, which are at the end.
+    let (most, rest) = bytes.split_at(bytes.len() - 4096);
+    for piece in most.chunks(50_000) {
+        feed.send(Bytes::copy_from_slice(piece)).await.unwrap();
+    }
+    let shared: BlobId = other.layers[0].blob.digest.parse().unwrap();
+    while !setup.store.is_leased(shared) {
+        tokio::task::yield_now().await;
+    }
+    let target = setup.store.name(&name.parse().unwrap()).unwrap().target;
+    let naming = setup.store.naming();
+    naming.remove_names(&[name.parse().unwrap()]).unwrap();
+    drop(naming.sweep(std::slice::from_ref(&target)).unwrap());
+    drop(naming);
+    drop(setup.store.sweep_leftovers(jiff::Timestamp::MAX).unwrap());
+    feed.send(Bytes::copy_from_slice(rest)).await.unwrap();
+    drop(feed);
+    let mut names = Vec::new();
+    while let Some(event) = load.next().await {
+        match event {
+            LoadEvent::Loaded { name, .. } => names.push(name.unwrap().familiar()),
+            LoadEvent::Failed(error) => panic!("{}", chain(&*error)),
+            LoadEvent::Layer { .. } => {}
+        }
+    }
+    assert_eq!(names, ["lab/app:1"]);
+    for layer in &loaded.layers {
+        assert!(setup.store.has_layer(layer.diff_id.parse().unwrap()).unwrap());
+        assert!(setup.store.blob_size(layer.blob.digest.parse().unwrap()).unwrap().is_some());
+    }
+    setup.assert_clean();
+}

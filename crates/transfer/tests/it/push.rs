@@ -361,3 +361,34 @@ async fn root_a_blob_is_sent_once_however_many_pushes_want_it_there() {
     setup.assert_has("lab/app", "1", &second);
     setup.assert_has("lab/app", "2", &first);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_what_is_being_pushed_is_not_removed() {
+    let push = PushSetup::new();
+    let image = image([layer(1, 3_000_000), layer(2, 3_000_000)]);
+    let name = push.named(&image, "lab/app:1").await;
+    let mut running = push.setup.transfer.push(PushSetup::request(&name));
+    let first = running.next().await.unwrap();
+    assert!(!matches!(first, PushEvent::Failed(_) | PushEvent::Done));
+    let store = &push.setup.store;
+    while !store.is_leased(image.layers[1].blob.digest.parse().unwrap()) {
+        running.next().await.unwrap();
+    }
+    let target = store.name(&name).unwrap().target;
+    let naming = store.naming();
+    let names: Vec<_> = store.names().into_iter().map(|named| named.reference).collect();
+    naming.remove_names(&names).unwrap();
+    drop(naming.sweep(std::slice::from_ref(&target)).unwrap());
+    drop(naming);
+    drop(store.sweep_leftovers(jiff::Timestamp::MAX).unwrap());
+    let mut end = None;
+    while let Some(event) = running.next().await {
+        end = Some(event);
+    }
+    assert!(matches!(end, Some(PushEvent::Done)), "{end:?}");
+    push.assert_has("lab/app", "1", &image);
+    // Nothing holds it any more.
+    drop(running);
+    drop(store.sweep_leftovers(jiff::Timestamp::MAX).unwrap());
+    assert_eq!(push.setup.count("blobs/sha256"), 0);
+}

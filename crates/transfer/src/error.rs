@@ -107,6 +107,9 @@ pub enum PullCause {
     /// The layers don't fit together.
     #[error("stack the layers")]
     Stack(#[from] StackError),
+    /// The daemon stops.
+    #[error("the daemon stops; what has come is kept")]
+    Stopped,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -199,6 +202,7 @@ impl PullError {
             | PullCause::ForeignSystem { .. } => Kind::Corrupt,
             PullCause::Layer { source, .. } => source.kind(),
             PullCause::NoRoom { .. } => Kind::NoSpace,
+            PullCause::Stopped => Kind::Cancelled,
             PullCause::Store(error) => store_kind(error),
             PullCause::Stack(_) | PullCause::Task(_) => Kind::Internal,
         }

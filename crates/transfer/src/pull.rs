@@ -87,7 +87,12 @@ pub(crate) fn start(inner: Arc<Inner>, request: PullRequest) -> Pull {
     let (events, receiver) = event::channel();
     let span = tracing::info_span!("pull", reference = %request.reference);
     let task = async move {
-        let end = match run(&inner, &request, &events).await {
+        let outcome = tokio::select! {
+            biased;
+            outcome = run(&inner, &request, &events) => outcome,
+            () = inner.stopping.cancelled() => Err(PullCause::Stopped),
+        };
+        let end = match outcome {
             Ok(outcome) => {
                 tracing::info!(image = %outcome.image, updated = outcome.updated, "pulled");
                 Event::Done(outcome)

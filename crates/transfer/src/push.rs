@@ -63,7 +63,12 @@ pub(crate) fn start(inner: Arc<Inner>, request: PushRequest) -> Push {
     let (events, receiver) = event::channel();
     let span = tracing::info_span!("push", repository = %request.repository);
     let task = async move {
-        let end = match run(&inner, &request, &events).await {
+        let outcome = tokio::select! {
+            biased;
+            outcome = run(&inner, &request, &events) => outcome,
+            () = inner.stopping.cancelled() => Err(stopped(&request)),
+        };
+        let end = match outcome {
             Ok(()) => PushEvent::Done,
             Err(error) => {
                 match error.kind() {
@@ -76,6 +81,12 @@ pub(crate) fn start(inner: Arc<Inner>, request: PushRequest) -> Push {
         events.tell(end);
     };
     Push { events: receiver, task: tokio::spawn(task.instrument(span)) }
+}
+
+fn stopped(request: &PushRequest) -> PushError {
+    let all = Reference::from(request.repository.clone());
+    let reference = request.tag.as_ref().and_then(|tag| all.clone().with_tag(tag).ok()).unwrap_or(all);
+    PushError { reference, cause: Box::new(PushCause::Stopped) }
 }
 
 async fn run(inner: &Arc<Inner>, request: &PushRequest, events: &Events) -> Result<(), PushError> {

@@ -12,6 +12,7 @@ use layer_registry::Client;
 use layer_store::Store;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::PullError;
 use crate::event::Outcome;
@@ -59,6 +60,8 @@ pub(crate) struct Inner {
     configs: Mutex<HashMap<BlobId, Arc<Semaphore>>>,
     /// Who wants to know what has been done.
     observer: OnceLock<Observer>,
+    /// Cancelled when the daemon stops and no flight is left: what still waits for a registry ends.
+    pub(crate) stopping: CancellationToken,
 }
 
 /// Something that a transfer has done to an image.
@@ -109,7 +112,8 @@ impl Transfer {
     pub fn new(store: Arc<Store>, client: Client, limits: Limits) -> Self {
         let flights = Flights::new(Arc::clone(&store), Handle::current(), limits);
         let (gates, configs, observer) = (Gates::default(), Mutex::default(), OnceLock::new());
-        Self { inner: Arc::new(Inner { store, client, flights, gates, configs, observer }) }
+        let stopping = CancellationToken::new();
+        Self { inner: Arc::new(Inner { store, client, flights, gates, configs, observer, stopping }) }
     }
 
     /// Has `observer` told of all that is done to images from now on, whether or not whoever asked for it still listens. There is one observer; it
@@ -187,5 +191,6 @@ impl Transfer {
     /// Stops all transfers and waits until they have let go of the store. What has come is kept.
     pub async fn shutdown(&self) {
         self.inner.flights.shutdown().await;
+        self.inner.stopping.cancel();
     }
 }

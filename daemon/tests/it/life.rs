@@ -180,3 +180,23 @@ async fn a_running_pull_may_finish_before_the_end() {
     assert_eq!(told.last().unwrap(), &format!("Status: Downloaded newer image for {name}"));
     assert!(daemon.wait().success());
 }
+
+#[tokio::test]
+async fn a_pull_that_waits_for_the_registry_hears_of_the_end() {
+    let registry = Registry::start().unwrap();
+    let place = Place::new();
+    let image = ImageBuilder::new().layer(LayerBuilder::new().file("f", "1").gzip()).build();
+    let name = registry.put_image("lab/app", "1", &image);
+    let gate = Gate::new();
+    registry.fault(Target::AnyManifest, Fault::Stall { after: 0, gate: gate.clone() });
+    let mut daemon = place.start_with(place.command().args(["--shutdown-timeout", "0"]));
+    let target = pull_target(&name);
+    let stop = async {
+        gate.until(1).await;
+        daemon.signal(Signal::TERM);
+    };
+    let (answer, ()) = tokio::join!(daemon.ask("POST", &target), stop);
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.message().ends_with("the daemon stops; what has come is kept"), "{}", answer.message());
+    assert!(daemon.wait().success());
+}

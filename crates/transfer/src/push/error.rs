@@ -65,6 +65,9 @@ pub enum PushCause {
     /// What the store has can't be read as a document.
     #[error(transparent)]
     Document(#[from] DocumentError),
+    /// The daemon stops.
+    #[error("the daemon stops; the registry keeps what it has")]
+    Stopped,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -89,6 +92,7 @@ impl PushError {
     pub fn kind(&self) -> Kind {
         match &*self.cause {
             PushCause::Name(_) => Kind::Invalid,
+            PushCause::Stopped => Kind::Cancelled,
             PushCause::NoTag | PushCause::NoTags | PushCause::NoPlatform { .. } | PushCause::Missing { .. } => {
                 Kind::NotFound
             }

@@ -171,7 +171,7 @@ impl Error {
             let part = error.to_string();
             // The daemon may begin its message with the very words that stand in front already, and some libraries repeat their cause.
             match parts.last_mut() {
-                Some(last) if part.starts_with(&*last) => *last = part,
+                Some(last) if says_again(&part, last) => *last = part,
                 Some(last) if last.ends_with(&part) => {}
                 _ => parts.push(part),
             }
@@ -228,6 +228,12 @@ impl Error {
     }
 }
 
+/// Whether `part` begins with all that `last` says. The daemon adds the tag that was left out: "pull `a:latest`" says "pull `a`" again.
+fn says_again(part: &str, last: &str) -> bool {
+    let goes_on = |open: &str| part.strip_prefix(open).is_some_and(|rest| rest.starts_with(":latest`"));
+    part.starts_with(last) || last.strip_suffix('`').is_some_and(goes_on)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,6 +261,9 @@ mod tests {
             refused("pull `x`: layer `sha256:00`: no space left").during("pull", "x").line(),
             "pull `x`: layer `sha256:00`: no space left"
         );
+        // With the tag that was left out.
+        assert_eq!(refused("pull `x:latest`: no").during("pull", "x").line(), "pull `x:latest`: no");
+        assert_eq!(refused("pull `xyz`: no").during("pull", "x").line(), "pull `x`: pull `xyz`: no");
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! An answer that says no.
 
-use std::error::Error;
-
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use layer_proto::ErrorBody;
@@ -64,32 +62,4 @@ pub(crate) fn page_not_found() -> Response {
     let mut response = Failure::not_found("page not found").into_response();
     response.extensions_mut().insert(Unrouted);
     response
-}
-
-/// An error and its causes, on one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use super::*;
-
-    #[test]
-    fn causes_follow_what_they_caused() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("write `x`")]
-        struct Outer(#[source] io::Error);
-        let error = Outer(io::Error::other("no space left"));
-        assert_eq!(chain(&error), "write `x`: no space left");
-    }
 }

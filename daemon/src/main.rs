@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     match start::run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut text = format!("layerd: {}\n", failure::chain(&error));
+            let mut text = format!("layerd: {}\n", layer_engine::chain(&error));
             if let Some(hint) = error.hint() {
                 text.push_str(&format!("hint: {hint}\n"));
             }

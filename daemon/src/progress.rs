@@ -3,10 +3,9 @@
 pub(crate) mod push;
 
 use bytes::Bytes;
-use layer_engine::{Event, Phase};
+use layer_engine::{Event, Phase, chain};
 use layer_proto::{LayerStatus, ProgressLine, Pulled};
 
-use crate::failure::chain;
 use crate::status;
 
 /// How much of a registry's reason fits on a line that is drawn over again.

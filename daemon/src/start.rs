@@ -4,12 +4,11 @@ use std::io::{self, Write as _};
 use std::num::NonZero;
 use std::time::Duration;
 
-use layer_engine::{Engine, Options};
+use layer_engine::{Engine, Options, chain};
 use listenfd::ListenFd;
 
 use crate::cli::{Args, Command};
 use crate::config::{ConfigError, Settings};
-use crate::failure::chain;
 use crate::listen::{self, ListenError, Socket};
 use crate::server::Server;
 use crate::signals::{Signals, Wish};

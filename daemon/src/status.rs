@@ -3,12 +3,12 @@
 //! Where programs are known to look for docker's words, those are said; everything else is told in our own.
 
 use http::StatusCode;
-use layer_engine::{ChangeError, EngineError, Kind, LoadError, PullError};
+use layer_engine::{ChangeError, EngineError, Kind, LoadError, PullError, chain};
 use layer_oci::{DocumentError, ParsePlatformError};
 use layer_reference::ParseReferenceError;
 use layer_transfer::{LayerError, PullCause};
 
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 
 /// The status for a kind of error. No `_` arm: a new kind does not compile until it has one.
 pub(crate) fn of(kind: Kind) -> StatusCode {

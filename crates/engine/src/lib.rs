@@ -32,7 +32,7 @@ pub use layer_registry::{
     Credentials, InsecureHost, Login, MirrorUrl, Options as RegistryOptions, ParseInsecureHostError, ParseMirrorError,
     ParseProxyError, Proxies, ProxyUrl, Secret, SetupError,
 };
-pub use layer_store::{Recovered, recover};
+pub use layer_store::{Recovered, chain, recover};
 pub use layer_transfer::{
     ChangeError, Changes, Import, ImportRequest, Load, LoadCause, LoadError, LoadEvent, LoadRequest, Save,
 };

@@ -202,18 +202,6 @@ impl Tell {
     }
 }
 
-/// An error and its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
-}
-
 /// Holds a blob, and its layer.
 fn hold(lease: &mut Lease, blob: &Descriptor, diff: Option<DiffId>) {
     lease.hold_blob(BlobId(blob.digest));

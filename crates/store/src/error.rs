@@ -1,5 +1,6 @@
 //! What can go wrong in the store.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -148,5 +149,31 @@ impl StoreError {
             Self::Io { source, .. } => Some(source),
             _ => None,
         }
+    }
+}
+
+/// An error and its causes, on one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_follow_what_they_caused() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("write `x`")]
+        struct Outer(#[source] io::Error);
+        let error = Outer(io::Error::other("no space left"));
+        assert_eq!(chain(&error), "write `x`: no space left");
     }
 }

@@ -46,7 +46,7 @@ mod trust;
 mod uses;
 
 pub use catalog::{Named, StoredImage};
-pub use error::{OpenError, StoreError, disk_hint};
+pub use error::{OpenError, StoreError, chain, disk_hint};
 pub use holdings::{DiskRoom, Held, Holdings};
 pub use ingest::Ingest;
 pub use layers::{Layer, StagedLayer};

@@ -15,7 +15,7 @@ use layer_reference::Reference;
 
 use crate::documents::MAX_MANIFEST;
 use crate::start::{failed, take};
-use crate::{OpenError, Store, StoreError, format, index};
+use crate::{OpenError, Store, StoreError, chain, format, index};
 
 const MAX_INDEX: u64 = 64 << 20;
 /// How deep indexes may lie in indexes.
@@ -317,17 +317,6 @@ impl Store {
         let bytes = self.read_blob(BlobId(digest), MAX_MANIFEST)?;
         Ok(if bytes.starts_with(b"{") { Document::parse(None, &bytes).ok() } else { None })
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }
 
 /// The report, a line for each thing.

@@ -1,12 +1,11 @@
 //! From the events of a push to the lines that docker's clients read.
 
 use bytes::Bytes;
-use layer_engine::{Kind, PushCause, PushError, PushEvent, PushPhase};
+use layer_engine::{Kind, PushCause, PushError, PushEvent, PushPhase, chain};
 use layer_proto::progress::Pushed;
 use layer_proto::{LayerStatus, ProgressLine};
 
 use super::retrying_layer;
-use crate::failure::chain;
 use crate::routes::descriptor;
 
 /// The lines that an event is told in, each with its end.

@@ -10,13 +10,13 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
-use layer_engine::{Changes, ImportRequest, Load, LoadEvent, LoadRequest};
+use layer_engine::{Changes, ImportRequest, Load, LoadEvent, LoadRequest, chain};
 use layer_proto::{LayerStatus, ProgressLine};
 use layer_reference::Reference;
 
 use super::{App, pull};
 use crate::answer;
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::params::Params;
 
 /// The media type of an archive.

@@ -8,12 +8,12 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
-use layer_engine::{Part, Totals, Verify, VerifyEvent};
+use layer_engine::{Part, Totals, Verify, VerifyEvent, chain};
 use layer_proto::verify::{self, Note, Problem, Verified};
 use layer_proto::{ProgressLine, VerifyRequest};
 
 use super::App;
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::{answer, body, registry_auth};
 
 /// Begins to verify. The answer begins with the first event, so that what fails before has a status of its own; when the client goes, it stops.

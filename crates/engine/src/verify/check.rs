@@ -8,8 +8,9 @@ use layer_oci::Descriptor;
 use layer_store::{LayerList, StoreError};
 use layer_unpack::manifest::{self, CompareError, Compared};
 
-use super::{Part, Problem, Tell, VerifyEvent, chain};
+use super::{Part, Problem, Tell, VerifyEvent};
 use crate::EngineError;
+use crate::chain;
 use crate::engine::Shared;
 
 /// How much is read at a time.

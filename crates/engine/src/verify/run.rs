@@ -8,8 +8,9 @@ use layer_oci::Descriptor;
 use layer_store::Lease;
 
 use super::survey::{self, LayerParts, Survey};
-use super::{Part, Problem, Tell, Totals, VerifyEvent, VerifyRequest, chain, check};
+use super::{Part, Problem, Tell, Totals, VerifyEvent, VerifyRequest, check};
 use crate::EngineError;
+use crate::chain;
 use crate::engine::Shared;
 use crate::lookup::{self, Found};
 

@@ -3,6 +3,8 @@
 //! The store lies on a file system that is shut down in an instant (the ioctl `FS_IOC_SHUTDOWN`, without writing its journal out): what no sync
 //! has covered is lost, as it is when a machine stops. The daemon on it is killed, the file system mounted again, and the next daemon started.
 
+use layer_fs::Dir;
+
 use crate::crash::chance::Chance;
 use crate::crash::world::{Deed, World};
 use crate::disk::{Disk, Kind};
@@ -22,6 +24,32 @@ fn cut(kind: Kind) {
         world.round_within(deed, &mut chance);
     }
     println!("{kind:?}: {} rounds, seed {}: {}", DEEDS.len() * 5, chance.seed, world.told());
+}
+
+/// The kernel calls a folder of such a file system synced, though it never will be.
+fn nothing_is_synced_on_what_is_gone(kind: Kind) {
+    let place = tempfile::tempdir().unwrap();
+    let disk = Disk::mount(kind, 400 << 20, place.path());
+    let dir = Dir::open(place.path()).unwrap();
+    dir.ensure_dir("before", 0o700).unwrap();
+    dir.sync().unwrap();
+    dir.ensure_dir("after", 0o700).unwrap();
+    disk.cut();
+    dir.sync().unwrap_err();
+    dir.sync_filesystem().unwrap_err();
+    drop(dir);
+    disk.again();
+    assert!(place.path().join("before").exists());
+}
+
+#[test]
+fn root_nothing_is_synced_on_an_ext4_that_is_gone() {
+    nothing_is_synced_on_what_is_gone(Kind::Ext4);
+}
+
+#[test]
+fn root_nothing_is_synced_on_an_xfs_that_is_gone() {
+    nothing_is_synced_on_what_is_gone(Kind::Xfs);
 }
 
 #[test]

@@ -52,6 +52,8 @@ pub struct Options {
     pub mirrors: BTreeMap<String, Vec<MirrorUrl>>,
     /// How long a connection to a mirror may take to come about. Short, since there is somebody else to ask.
     pub mirror_timeout: Duration,
+    /// The registry that is searched when a search names none, as references name it.
+    pub search_registry: String,
     /// The proxies; nothing for those that the environment names.
     pub proxies: Option<Proxies>,
 }
@@ -75,6 +77,7 @@ impl Default for Options {
                 .into(),
             mirrors: BTreeMap::new(),
             mirror_timeout: Duration::from_secs(3),
+            search_registry: "docker.io".to_owned(),
             proxies: None,
         }
     }
@@ -170,7 +173,7 @@ impl Shared {
     }
 
     /// Those who can be asked for what the registry `domain` has, mirrors first.
-    fn endpoints(&self, domain: &str, context: &Context) -> Result<Endpoints, RegistryError> {
+    pub(crate) fn endpoints(&self, domain: &str, context: &Context) -> Result<Endpoints, RegistryError> {
         let setup = self.setup();
         setup.host(domain).endpoints(&setup.options, &setup.pools).map_err(|nobody| match nobody {
             NobodyToAsk::Name(error) => error,

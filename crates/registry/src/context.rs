@@ -49,6 +49,8 @@ pub enum Role {
     Storage(String),
     /// The host that issues the registry's access tokens.
     TokenServer(String),
+    /// No registry's: the host that an address names, or one to which it sent us on.
+    Site(String),
 }
 
 /// What is asked for.
@@ -76,6 +78,16 @@ pub enum Asked {
     },
     /// The root of the API, which answers those alone whose login is good.
     Root,
+    /// The repositories that a search finds.
+    Search {
+        /// What is looked for.
+        term: String,
+    },
+    /// What an address leads to, which need not be a registry's.
+    Url {
+        /// The address, without what may be secret in it.
+        shown: String,
+    },
     /// The right to read.
     Token {
         /// The repository's path.
@@ -137,10 +149,12 @@ impl Asked {
             Self::Manifest { at: ManifestAt::Tag(_), .. } => {
                 Capabilities { pull: method != Method::HEAD, resolve: true }
             }
-            Self::Tags { .. } => Capabilities { pull: false, resolve: true },
-            Self::Manifest { at: ManifestAt::Digest(_), .. } | Self::Blob { .. } | Self::Root | Self::Token { .. } => {
-                Capabilities { pull: true, resolve: false }
-            }
+            Self::Tags { .. } | Self::Search { .. } => Capabilities { pull: false, resolve: true },
+            Self::Manifest { at: ManifestAt::Digest(_), .. }
+            | Self::Blob { .. }
+            | Self::Root
+            | Self::Token { .. }
+            | Self::Url { .. } => Capabilities { pull: true, resolve: false },
             // The registry itself takes what is pushed, and nobody else is asked.
             Self::PushBlob { .. } | Self::PushManifest { .. } | Self::PushToken { .. } => {
                 Capabilities { pull: false, resolve: false }
@@ -154,7 +168,7 @@ impl Peer {
     pub(crate) fn host(&self) -> &str {
         match &self.role {
             Role::Registry => &self.registry,
-            Role::Mirror(host) | Role::Storage(host) | Role::TokenServer(host) => host,
+            Role::Mirror(host) | Role::Storage(host) | Role::TokenServer(host) | Role::Site(host) => host,
         }
     }
 }
@@ -166,6 +180,7 @@ impl fmt::Display for Peer {
             Role::Mirror(host) => write!(f, "mirror `{host}` of registry `{}`", self.registry),
             Role::Storage(host) => write!(f, "storage `{host}` behind registry `{}`", self.registry),
             Role::TokenServer(host) => write!(f, "token server `{host}` of registry `{}`", self.registry),
+            Role::Site(host) => write!(f, "`{host}`"),
         }
     }
 }
@@ -180,6 +195,8 @@ impl fmt::Display for Asked {
             Self::Blob { repository, digest } => write!(f, "blob `{digest}` of `{repository}`"),
             Self::Tags { repository } => write!(f, "the tags of `{repository}`"),
             Self::Root => f.write_str("`/v2/`"),
+            Self::Search { term } => write!(f, "what a search for `{term}` finds"),
+            Self::Url { shown } => write!(f, "`{shown}`"),
             Self::Token { repository } => write!(f, "a token to read `{repository}`"),
             Self::PushBlob { repository, digest } => write!(f, "blob `{digest}` for `{repository}`"),
             Self::PushToken { repository } => write!(f, "a token to push to `{repository}`"),

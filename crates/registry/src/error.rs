@@ -315,6 +315,7 @@ impl RegistryError {
             Some(Role::TokenServer(_)) => "the token server",
             Some(Role::Storage(_)) => "the storage behind the registry",
             Some(Role::Mirror(_)) => "a mirror of the registry",
+            Some(Role::Site(_)) => "the server",
             Some(Role::Registry) | None => "the registry",
         };
         match self {

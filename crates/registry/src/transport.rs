@@ -193,6 +193,7 @@ fn is_redirect(status: http::StatusCode) -> bool {
 fn role_at(origin: &Url, to: &Url, home: &Role) -> Role {
     match home {
         Role::TokenServer(_) => Role::TokenServer(authority(to)),
+        Role::Site(_) => Role::Site(authority(to)),
         home if same_origin(origin, to) => home.clone(),
         Role::Registry | Role::Mirror(_) | Role::Storage(_) => Role::Storage(authority(to)),
     }

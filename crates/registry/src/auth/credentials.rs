@@ -54,7 +54,7 @@ pub struct Credentials {
 
 impl Credentials {
     /// Nothing to show.
-    pub(crate) const NONE: Self =
+    pub const NONE: Self =
         Self { username: String::new(), password: Secret(String::new()), identity_token: None, registry_token: None };
 
     /// A user's name and password.

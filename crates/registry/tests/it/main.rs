@@ -4,6 +4,7 @@
 
 mod auth;
 mod blob;
+mod download;
 mod failure;
 mod hosts;
 mod login;
@@ -12,6 +13,7 @@ mod patience;
 mod push;
 mod push_troubles;
 mod redirect;
+mod search;
 mod server;
 mod tags;
 mod tls;

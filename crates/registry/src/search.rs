@@ -1,0 +1,159 @@
+//! Searching: which repositories a registry has to offer.
+//!
+//! OCI's specifications know no search. What Docker Hub and those who imitate it answer is the one thing left of the registry API's first
+//! version.
+
+use http::{HeaderMap, Method, StatusCode};
+use serde::{Deserialize, Deserializer};
+
+use crate::auth::{Credentials, basic_header};
+use crate::body::{read_capped, refuse};
+use crate::client::Client;
+use crate::context::{Asked, Context, Role};
+use crate::error::{Kind, RegistryError};
+use crate::host::{Endpoint, key_of};
+use crate::retry::{RetryPolicy, Told, with_retries};
+use crate::transport::Request;
+
+/// Somebody sits and waits for the answer: what fails twice is told.
+const TRIES: u32 = 2;
+
+/// The most bytes of an answer: a hundred repositories, each with more words than anybody reads.
+const MAX_ANSWER: u64 = 4 * 1024 * 1024;
+
+/// Docker Hub searches at another host than the one that has its images.
+const HUB: (&str, &str) = ("docker.io", "index.docker.io");
+
+/// What to search for, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchRequest {
+    /// The registry, as references name it; nothing for the one that the settings name.
+    pub registry: Option<String>,
+    /// What is looked for, in names and descriptions.
+    pub term: String,
+    /// The most repositories that are wanted.
+    pub limit: u32,
+}
+
+/// A repository that was found. The texts are the registry's own, and can hold anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct FoundRepository {
+    /// Its path in the registry.
+    #[serde(deserialize_with = "or_nothing")]
+    pub name: String,
+    /// What it is for.
+    #[serde(deserialize_with = "or_nothing")]
+    pub description: String,
+    /// How many people like it.
+    #[serde(deserialize_with = "or_nothing")]
+    pub star_count: u64,
+    /// Whether the registry vouches for it.
+    #[serde(deserialize_with = "or_nothing")]
+    pub is_official: bool,
+    /// Whether the registry builds it from its sources.
+    #[serde(deserialize_with = "or_nothing")]
+    pub is_automated: bool,
+}
+
+/// Some servers write `null` where they have nothing to say.
+fn or_nothing<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[derive(Deserialize)]
+struct Found {
+    results: Option<Vec<FoundRepository>>,
+}
+
+impl Client {
+    /// Asks a registry for repositories, best first. Its mirrors are asked before it; of those few can search, and what one can't is no error.
+    ///
+    /// # Errors
+    ///
+    /// When the registry refuses, can't be reached, or knows no search.
+    pub async fn search(
+        &self,
+        request: &SearchRequest,
+        credentials: &Credentials,
+    ) -> Result<Vec<FoundRepository>, RegistryError> {
+        let domain = request.registry.clone().unwrap_or_else(|| self.options().search_registry).to_ascii_lowercase();
+        let policy = RetryPolicy { tries: self.shared.retry.tries.min(TRIES), ..self.shared.retry.clone() };
+        with_retries(&policy, &Told::default(), || self.search_once(&domain, request, credentials)).await
+    }
+
+    async fn search_once(
+        &self,
+        domain: &str,
+        request: &SearchRequest,
+        credentials: &Credentials,
+    ) -> Result<Vec<FoundRepository>, RegistryError> {
+        let own = if domain == HUB.0 { HUB.1 } else { domain };
+        let context = Context::new(key_of(own), Asked::Search { term: request.term.clone() });
+        let needed = context.asked.needs(&Method::GET);
+        let mut said: Vec<String> = Vec::new();
+        for mirror in self.shared.endpoints(domain, &context)?.iter() {
+            if mirror.is_trusted || !matches!(mirror.role, Role::Mirror(_)) || !mirror.capabilities.cover(needed) {
+                continue;
+            }
+            match self.search_at(mirror, request, &Credentials::NONE, &context).await {
+                Ok(found) => return Ok(found),
+                // A mirror that knows no search isn't worth a word.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) => said.push(error.to_string()),
+            }
+        }
+        let context = Context { mirrors: said.into(), ..context };
+        let registry = self.shared.registry(own, &context)?;
+        self.search_at(&registry, request, credentials, &context).await
+    }
+
+    async fn search_at(
+        &self,
+        endpoint: &Endpoint,
+        request: &SearchRequest,
+        credentials: &Credentials,
+        context: &Context,
+    ) -> Result<Vec<FoundRepository>, RegistryError> {
+        let patience = self.shared.patience;
+        let mut context = context.clone();
+        context.peer.role = endpoint.role.clone();
+        let mut url = endpoint.base(patience).await?;
+        let root = url.path().strip_suffix("v2/").unwrap_or(url.path()).to_owned();
+        url.set_path(&format!("{root}v1/search"));
+        url.query_pairs_mut().append_pair("q", &request.term).append_pair("n", &request.limit.to_string());
+        let asked = Request {
+            method: Method::GET,
+            url,
+            headers: HeaderMap::new(),
+            own_headers: endpoint.headers.clone(),
+            authorization: credentials.basic_pair().map(|(username, password)| basic_header(username, password)),
+            apart: false,
+            context: &context,
+        };
+        let answer = match endpoint.transport.send(asked, patience).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                if matches!(error, RegistryError::Network { .. }) {
+                    // It may have come back with TLS, or without.
+                    endpoint.forget();
+                }
+                return Err(error);
+            }
+        };
+        if answer.response.status() != StatusCode::OK {
+            return Err(refuse(answer, credentials.shown_name(), patience).await);
+        }
+        let malformed = {
+            let context = Box::new(answer.context.clone());
+            |_| RegistryError::Malformed { context, reason: "it is no JSON object with results".to_owned() }
+        };
+        let bytes = read_capped(answer, MAX_ANSWER, patience).await?;
+        let found: Found = serde_json::from_slice(&bytes).map_err(malformed)?;
+        let mut found = found.results.unwrap_or_default();
+        found.retain(|repository| !repository.name.is_empty());
+        // Some servers send all they have.
+        found.truncate(usize::try_from(request.limit).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+}

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use layer_digest::Digest;
 use layer_mount::MountError;
 use layer_mount::stack::StackError;
 use layer_oci::Platform;
@@ -66,6 +67,22 @@ pub enum EngineError {
         /// The platform.
         platform: Platform,
     },
+    /// What speaks about the image was not pulled with it.
+    #[error("the attestations of {name} are not available locally: `{digest}` is not here")]
+    NoAttestation {
+        /// The image.
+        name: String,
+        /// The document that is missing.
+        digest: Digest,
+    },
+    /// A statement is none, or too long to be shown.
+    #[error("the statement `{digest}` can't be shown: {reason}")]
+    Statement {
+        /// The statement.
+        digest: Digest,
+        /// Why not.
+        reason: String,
+    },
     /// The image can't be saved for that platform.
     #[error(
         "no suitable export target found: image with reference {name} was found but does not provide the specified platform ({platform})"
@@ -98,6 +115,26 @@ pub enum EngineError {
     Pinned {
         /// The image, in short form.
         id: String,
+    },
+    /// Something is being done with it.
+    #[error("conflict: unable to delete {id} (cannot be forced) - it is being used")]
+    InUse {
+        /// The image or manifest, in short form.
+        id: String,
+    },
+    /// Without it another image would be left with nothing.
+    #[error("conflict: unable to delete {id} (cannot be forced) - it is all that `{name}` has")]
+    OnlyPlatform {
+        /// The manifest, in short form.
+        id: String,
+        /// The other image.
+        name: String,
+    },
+    /// No such pull runs.
+    #[error("no pull runs that is `{what}`")]
+    NoSuchPull {
+        /// A number or a name.
+        what: String,
     },
     /// There is no pin to take off.
     #[error("`{name}` is not pinned")]
@@ -179,9 +216,9 @@ pub enum EngineError {
         #[source]
         source: StoreError,
     },
-    /// A registry doesn't accept a login, or can't be asked.
+    /// A registry, or another server that was asked, refuses or can't be reached.
     #[error(transparent)]
-    Login(RegistryError),
+    Registry(RegistryError),
     /// The daemon stops, or nobody waits any more.
     #[error("stopped")]
     Stopped,
@@ -206,20 +243,28 @@ impl EngineError {
             | Self::User { .. } => Kind::Invalid,
             Self::NoSuchImage { .. }
             | Self::NoPlatform { .. }
+            | Self::NoAttestation { .. }
+            | Self::NoSuchPull { .. }
             | Self::NothingToSave { .. }
             | Self::NotMounted { .. }
             | Self::NotPinned { .. } => Kind::NotFound,
             Self::Stopped => Kind::Cancelled,
-            // Nobody was asked: the name of the registry is none.
-            Self::Login(RegistryError::BadRequest { .. }) => Kind::Invalid,
-            Self::Login(error) => Kind::from(error),
-            Self::ManyNames { .. } | Self::Mounted { .. } | Self::Pinned { .. } | Self::PruneRunning => Kind::Conflict,
+            // Nobody was asked: what should name somebody doesn't.
+            Self::Registry(RegistryError::BadRequest { .. }) => Kind::Invalid,
+            Self::Registry(error) => Kind::from(error),
+            Self::ManyNames { .. }
+            | Self::Mounted { .. }
+            | Self::Pinned { .. }
+            | Self::InUse { .. }
+            | Self::OnlyPlatform { .. }
+            | Self::PruneRunning => Kind::Conflict,
             Self::Mount { source: MountError::Busy { .. }, .. } => Kind::Conflict,
             Self::Stack { source: StackError::DanglingLink { .. }, .. } => Kind::Corrupt,
             Self::MountFiles { source, .. } if source.kind() == io::ErrorKind::StorageFull => Kind::NoSpace,
             Self::Store(error) if error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull) => {
                 Kind::NoSpace
             }
+            Self::Statement { .. } => Kind::Invalid,
             Self::Mount { .. }
             | Self::Stack { .. }
             | Self::MountFiles { .. }
@@ -234,10 +279,11 @@ impl EngineError {
         match self {
             Self::Mounted { target, .. } => Some(format!("unmount it first: `layer umount {}`", target.display())),
             Self::Pinned { .. } => Some("take the pin off with `layer unpin`, or force it".to_owned()),
+            Self::OnlyPlatform { name, .. } => Some(format!("remove that image first: `layer rmi {name}`")),
             Self::Unreadable { name, .. } => {
                 Some(format!("repair it with `layer verify --repair {name}`, or remove it with `layer rmi {name}`"))
             }
-            Self::Login(error) => error.hint(),
+            Self::Registry(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::MountFiles { source, .. } => layer_store::disk_hint(source).map(str::to_owned),
             _ => None,

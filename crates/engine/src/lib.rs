@@ -4,6 +4,7 @@
 //! Its types are plain values. It knows no HTTP, no API versions and no wire format; words for users are only in errors and warnings.
 
 mod archives;
+mod attestations;
 mod bundle;
 mod collect;
 mod engine;
@@ -17,10 +18,14 @@ mod manifests;
 mod mounts;
 mod names;
 mod pins;
+mod platforms;
 mod prune;
+mod running;
+mod search;
 mod usage;
 mod verify;
 
+pub use attestations::Attestation;
 pub use bundle::{BundleInfo, BundleRequest};
 pub use collect::{Collected, Collection, Evicted, Marks};
 pub use engine::{Engine, Options, StoreInfo};
@@ -29,15 +34,17 @@ pub use events::{Action, EventReader, ImageEvent};
 pub use images::{HistoryItem, ImageDetail, ImageSummary};
 pub use labels::LabelCondition;
 pub use layer_registry::{
-    Credentials, InsecureHost, Login, MirrorUrl, Options as RegistryOptions, ParseInsecureHostError, ParseMirrorError,
-    ParseProxyError, Proxies, ProxyUrl, Secret, SetupError,
+    Credentials, Download, FoundRepository, InsecureHost, Login, MirrorUrl, Options as RegistryOptions,
+    ParseInsecureHostError, ParseMirrorError, ParseProxyError, Proxies, ProxyUrl, RegistryError, SearchRequest, Secret,
+    SetupError,
 };
 pub use layer_store::{Recovered, chain, recover};
 pub use layer_transfer::{
     ChangeError, Changes, Import, ImportRequest, Load, LoadCause, LoadError, LoadEvent, LoadRequest, Save,
 };
 pub use layer_transfer::{
-    Event, LayerPreview, Limits, Outcome, Patience, Phase, Preview, Pull, PullCause, PullError, PullRequest, Remote,
+    Event, Follow, LayerPreview, Limits, Outcome, Patience, Phase, Preview, Pull, PullCause, PullError, PullRequest,
+    Remote, RunningPull,
 };
 pub use layer_transfer::{Push, PushCause, PushError, PushEvent, PushPhase, PushRequest};
 pub use manifests::{ManifestInfo, ManifestKind};

@@ -19,6 +19,6 @@ impl Engine {
             // Whatever was typed in the server's place is not for the log.
             Err(error) => tracing::info!(kind = ?error.kind(), "tried a login in vain"),
         }
-        tried.map_err(EngineError::Login)
+        tried.map_err(EngineError::Registry)
     }
 }

@@ -106,6 +106,12 @@ impl Mounts {
         mounts.values().map(|(info, _)| info).find(|info| info.image == image).cloned()
     }
 
+    /// A mount that shows just these layers.
+    pub(crate) fn of_stack(&self, layers: &[DiffId]) -> Option<MountInfo> {
+        let mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        mounts.values().map(|(info, _)| info).find(|info| info.layers == layers).cloned()
+    }
+
     /// How many mounts there are of an image.
     pub(crate) fn count(&self, image: ImageId) -> u64 {
         let mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,7 +2,7 @@
 
 use layer_digest::{Digest, ImageId};
 use layer_reference::Reference;
-use layer_store::Swept;
+use layer_store::{Naming, Swept};
 
 use crate::engine::Shared;
 use crate::events::Action;
@@ -66,35 +66,45 @@ impl Engine {
                 }
                 None => found.names.iter().map(|named| named.reference.clone()).collect(),
             };
-            let is_last = references.len() == found.names.len();
-            let id = || found.target.digest.short();
-            if is_last && let Some(mount) = shared.mounts.of_image(found.id()) {
-                return Err(EngineError::Mounted { id: id(), target: mount.target });
-            }
-            let takes_pin = found.names.iter().any(|it| it.pinned.is_some() && references.contains(&it.reference));
-            if (takes_pin || is_last && found.pinned) && !force {
-                return Err(EngineError::Pinned { id: id() });
-            }
-            let mut removed: Vec<_> =
-                references.iter().map(|reference| Removed::Untagged(reference.familiar())).collect();
-            if is_last {
-                check_others(shared, &[found.target.digest])?;
-                naming.remove_images(&[found.target.digest])?;
-                let (swept, rubbish) = naming.sweep(std::slice::from_ref(&found.target))?;
-                drop(naming);
-                drop(rubbish);
-                note_untagged(shared, &found, &references);
-                note_deleted(shared, &swept.gone);
-                removed.extend(swept.gone.into_iter().map(|image| Removed::Deleted(ImageId(image))));
-            } else {
-                naming.remove_names(&references)?;
-                note_untagged(shared, &found, &references);
-            }
-            tracing::info!(image = %found.id(), names = references.len(), deleted = is_last, "removed");
-            Ok(removed)
+            take(shared, naming, &found, &references, force)
         })
         .await
     }
+}
+
+/// Takes names from an image, and the image away with the last.
+pub(crate) fn take(
+    shared: &Shared,
+    naming: Naming<'_>,
+    found: &Found,
+    references: &[Reference],
+    force: bool,
+) -> Result<Vec<Removed>, EngineError> {
+    let is_last = references.len() == found.names.len();
+    let id = || found.target.digest.short();
+    if is_last && let Some(mount) = shared.mounts.of_image(found.id()) {
+        return Err(EngineError::Mounted { id: id(), target: mount.target });
+    }
+    let takes_pin = found.names.iter().any(|it| it.pinned.is_some() && references.contains(&it.reference));
+    if (takes_pin || is_last && found.pinned) && !force {
+        return Err(EngineError::Pinned { id: id() });
+    }
+    let mut removed: Vec<_> = references.iter().map(|reference| Removed::Untagged(reference.familiar())).collect();
+    if is_last {
+        check_others(shared, &[found.target.digest])?;
+        naming.remove_images(&[found.target.digest])?;
+        let (swept, rubbish) = naming.sweep(std::slice::from_ref(&found.target))?;
+        drop(naming);
+        drop(rubbish);
+        note_untagged(shared, found, references);
+        note_deleted(shared, &swept.gone);
+        removed.extend(swept.gone.into_iter().map(|image| Removed::Deleted(ImageId(image))));
+    } else {
+        naming.remove_names(references)?;
+        note_untagged(shared, found, references);
+    }
+    tracing::info!(image = %found.id(), names = references.len(), deleted = is_last, "removed");
+    Ok(removed)
 }
 
 /// Removes the images that `choose` takes, unless somebody uses them: what is mounted, pinned, or being pulled anew stays. Gives the images

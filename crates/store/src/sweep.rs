@@ -29,6 +29,8 @@ pub struct Closure {
     pub layers: HashSet<DiffId>,
     /// The indexes and manifests, each before those that it leads to.
     documents: Vec<BlobId>,
+    /// The entries of indexes that are passed over.
+    without: HashSet<Digest>,
 }
 
 /// What a sweep has taken.
@@ -92,17 +94,36 @@ impl<'a> Naming<'a> {
         for id in &doomed.layers {
             store.held_layer(*id)?;
         }
-        let mut sweep = Sweep::begin(store)?;
-        // What leads to others goes first: a sweep that is broken off leaves nothing that leads nowhere.
-        for id in doomed.documents.into_iter().chain(doomed.blobs) {
-            sweep.blob(id, None)?;
-        }
-        for id in doomed.layers {
-            sweep.layer(id, None)?;
-        }
+        let mut sweep = Sweep::begin(store, &HashSet::new())?;
+        sweep.closure(doomed)?;
         let is_gone = |image: &Digest| !sweep.keeps_blob(BlobId(*image));
         let gone: Vec<_> = images.iter().map(|image| image.digest).filter(is_gone).collect();
         gone.iter().for_each(|image| store.facts.forget_image(*image));
+        Ok((Swept { gone, ..sweep.swept }, Rubbish { store, graves: sweep.graves }))
+    }
+
+    /// Removes manifests from under all indexes that have them, and what they consist of as [`Self::sweep`] does: to who looks, they were never
+    /// pulled. All of them, or none if one is an image of its own or leased; [`Swept::gone`] says which.
+    ///
+    /// # Errors
+    ///
+    /// When an image can't be read, since what it needs is then not known: nothing is removed. Or when the disk fails.
+    pub fn sweep_manifests(&self, manifests: &[Descriptor]) -> Result<(Swept, Rubbish<'a>), StoreError> {
+        let store = self.store;
+        let mut doomed = Closure::default();
+        for manifest in manifests {
+            let _ = store.collect(manifest, 0, Unreadable::Passed, &mut doomed);
+        }
+        for id in &doomed.layers {
+            store.held_layer(*id)?;
+        }
+        let without: HashSet<Digest> = manifests.iter().map(|manifest| manifest.digest).collect();
+        let mut sweep = Sweep::begin(store, &without)?;
+        if without.iter().any(|manifest| sweep.keeps_blob(BlobId(*manifest))) {
+            return Ok((Swept::default(), Rubbish { store, graves: Vec::new() }));
+        }
+        sweep.closure(doomed)?;
+        let gone = manifests.iter().map(|manifest| manifest.digest).collect();
         Ok((Swept { gone, ..sweep.swept }, Rubbish { store, graves: sweep.graves }))
     }
 }
@@ -117,7 +138,7 @@ impl Store {
     pub fn sweep_leftovers(&self, before: Timestamp) -> Result<(Swept, Rubbish<'_>), StoreError> {
         // Layers of an older store may have to be measured, which is done before anybody has to wait for it.
         self.holdings()?;
-        let mut sweep = Sweep::begin(self)?;
+        let mut sweep = Sweep::begin(self, &HashSet::new())?;
         let mut leftovers = sweep.leftovers(before)?;
         // What leads to others goes first, as far as that can be told.
         leftovers.blobs.sort_by_cached_key(|(id, _)| !matches!(self.as_document(id.0), Ok(Some(_))));
@@ -142,7 +163,7 @@ impl Store {
     /// As that.
     pub fn leftovers(&self, before: Timestamp) -> Result<Swept, StoreError> {
         self.holdings()?;
-        let leftovers = Sweep::begin(self)?.leftovers(before)?;
+        let leftovers = Sweep::begin(self, &HashSet::new())?.leftovers(before)?;
         let all = leftovers.blobs.iter().map(|(_, held)| held);
         let all = all.chain(leftovers.layers.iter().map(|(_, held)| held));
         let all = all.chain(leftovers.partials.iter().map(|(_, held)| held));
@@ -166,9 +187,10 @@ impl Store {
         Ok(closure)
     }
 
-    /// Everything that any image consists of, and what entries of other tools lead to.
-    fn reachable(&self) -> Result<Closure, StoreError> {
-        let mut kept = Closure::default();
+    /// Everything that any image consists of, and what entries of other tools lead to. What only entries of indexes lead to that are in `without`
+    /// is left out.
+    fn reachable(&self, without: &HashSet<Digest>) -> Result<Closure, StoreError> {
+        let mut kept = Closure { without: without.clone(), ..Closure::default() };
         let (ours, foreign) = self.read_catalog(|catalog| (catalog.targets(), catalog.foreign_targets()));
         for target in ours {
             self.collect(&target, 0, Unreadable::Fatal, &mut kept)?;
@@ -224,7 +246,7 @@ impl Store {
             Document::Index(index) => {
                 for entry in &index.manifests {
                     // Platforms that were never pulled aren't there.
-                    if self.leads_on(entry)? {
+                    if !closure.without.contains(&entry.digest) && self.leads_on(entry)? {
                         self.collect(entry, depth + 1, unreadable, closure)?;
                     }
                 }
@@ -265,13 +287,25 @@ struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    fn begin(store: &'a Store) -> Result<Self, StoreError> {
+    fn begin(store: &'a Store, without: &HashSet<Digest>) -> Result<Self, StoreError> {
         // What has to be read from the disk is read before anybody has to wait for it.
-        store.reachable()?;
+        store.reachable(without)?;
         let leases = store.leases.lock().unwrap_or_else(PoisonError::into_inner);
         // Looked at after the leases: a pull that has let go of its lease by now has given its name before.
-        let kept = store.reachable()?;
+        let kept = store.reachable(without)?;
         Ok(Self { store, leases, kept, swept: Swept::default(), graves: Vec::new() })
+    }
+
+    /// Takes all that images or manifests consist of out of sight, unless it is needed.
+    fn closure(&mut self, doomed: Closure) -> Result<(), StoreError> {
+        // What leads to others goes first: a sweep that is broken off leaves nothing that leads nowhere.
+        for id in doomed.documents.into_iter().chain(doomed.blobs) {
+            self.blob(id, None)?;
+        }
+        for id in doomed.layers {
+            self.layer(id, None)?;
+        }
+        Ok(())
     }
 
     fn keeps_blob(&self, id: BlobId) -> bool {

@@ -110,6 +110,9 @@ pub enum PullCause {
     /// The daemon stops.
     #[error("the daemon stops; what has come is kept")]
     Stopped,
+    /// Somebody has ended it.
+    #[error("the pull was cancelled; what has come is kept")]
+    Cancelled,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -202,7 +205,7 @@ impl PullError {
             | PullCause::ForeignSystem { .. } => Kind::Corrupt,
             PullCause::Layer { source, .. } => source.kind(),
             PullCause::NoRoom { .. } => Kind::NoSpace,
-            PullCause::Stopped => Kind::Cancelled,
+            PullCause::Stopped | PullCause::Cancelled => Kind::Cancelled,
             PullCause::Store(error) => store_kind(error),
             PullCause::Stack(_) | PullCause::Task(_) => Kind::Internal,
         }

@@ -9,6 +9,7 @@ use layer_reference::Reference;
 use tokio::sync::mpsc;
 
 use crate::PullError;
+use crate::running::Story;
 
 /// A step of a pull.
 #[derive(Clone, Debug)]
@@ -96,6 +97,8 @@ const BACKLOG: usize = 256;
 pub(crate) struct Events {
     sender: mpsc::UnboundedSender<Event>,
     backlog: Arc<AtomicUsize>,
+    /// Where it is taken down for others.
+    story: Option<Arc<Story>>,
 }
 
 /// A sending side that doesn't keep the channel open: for those who may outlive the pull.
@@ -103,6 +106,7 @@ pub(crate) struct Events {
 pub(crate) struct WeakEvents {
     sender: mpsc::WeakUnboundedSender<Event>,
     backlog: Arc<AtomicUsize>,
+    story: Option<Arc<Story>>,
 }
 
 /// The receiving side.
@@ -116,12 +120,25 @@ pub(crate) struct EventReceiver {
 pub(crate) fn channel() -> (Events, EventReceiver) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let backlog = Arc::new(AtomicUsize::new(0));
-    (Events { sender, backlog: Arc::clone(&backlog) }, EventReceiver { receiver, backlog })
+    (Events { sender, backlog: Arc::clone(&backlog), story: None }, EventReceiver { receiver, backlog })
 }
 
 impl Events {
+    /// The same, taken down for others too.
+    pub(crate) fn with_story(self, story: Arc<Story>) -> Self {
+        Self { story: Some(story), ..self }
+    }
+
+    /// Whether there is somebody on the other side.
+    pub(crate) fn is_heard(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
     /// Tells an event. Progress is dropped when the reader is slow; steps never are.
     pub(crate) fn tell(&self, event: Event) {
+        if let Some(story) = &self.story {
+            story.note(&event);
+        }
         let is_progress = matches!(event, Event::Layer { phase: Phase::Fetching { .. } | Phase::Unpacking { .. }, .. });
         if is_progress && self.backlog.load(Ordering::Relaxed) > BACKLOG {
             return;
@@ -132,7 +149,7 @@ impl Events {
     }
 
     pub(crate) fn downgrade(&self) -> WeakEvents {
-        WeakEvents { sender: self.sender.downgrade(), backlog: Arc::clone(&self.backlog) }
+        WeakEvents { sender: self.sender.downgrade(), backlog: Arc::clone(&self.backlog), story: self.story.clone() }
     }
 
     pub(crate) fn layer(&self, blob: BlobId, phase: Phase) {
@@ -144,7 +161,7 @@ impl WeakEvents {
     /// Tells an event, if the pull is still there.
     pub(crate) fn tell(&self, event: Event) {
         if let Some(sender) = self.sender.upgrade() {
-            Events { sender, backlog: Arc::clone(&self.backlog) }.tell(event);
+            Events { sender, backlog: Arc::clone(&self.backlog), story: self.story.clone() }.tell(event);
         }
     }
 }

@@ -85,12 +85,15 @@ impl Drop for Pull {
 
 pub(crate) fn start(inner: Arc<Inner>, request: PullRequest) -> Pull {
     let (events, receiver) = event::channel();
+    let (place, story) = inner.pulls.enter(&request.reference, request.platform.as_ref());
+    let events = events.with_story(story);
     let span = tracing::info_span!("pull", reference = %request.reference);
     let task = async move {
         let outcome = tokio::select! {
             biased;
             outcome = run(&inner, &request, &events) => outcome,
             () = inner.stopping.cancelled() => Err(PullCause::Stopped),
+            () = place.cancelled() => Err(PullCause::Cancelled),
         };
         let end = match outcome {
             Ok(outcome) => {
@@ -108,6 +111,8 @@ pub(crate) fn start(inner: Arc<Inner>, request: PullRequest) -> Pull {
                 Event::Failed(Arc::new(error))
             }
         };
+        // Who has heard the end finds it listed no more.
+        drop(place);
         events.tell(end);
     };
     Pull { events: receiver, task: tokio::spawn(task.instrument(span)) }

@@ -21,6 +21,7 @@ use crate::import::{self, Import, ImportRequest};
 use crate::load::{self, Load, LoadRequest};
 use crate::pull::{self, Preview, Pull, PullRequest, Remote};
 use crate::push::{self, Gates, Push, PushRequest};
+use crate::running::{Follow, RunningPull, RunningPulls};
 use crate::save::{self, Save, SavePlan};
 
 /// How much happens at once.
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     pub(crate) gates: Gates,
     /// The configs that are being fetched, each by one pull: whoever else wants one waits, and finds it in the store.
     configs: Mutex<HashMap<BlobId, Arc<Semaphore>>>,
+    pub(crate) pulls: Arc<RunningPulls>,
     /// Who wants to know what has been done.
     observer: OnceLock<Observer>,
     /// Cancelled when the daemon stops and no flight is left: what still waits for a registry ends.
@@ -112,8 +114,8 @@ impl Transfer {
     pub fn new(store: Arc<Store>, client: Client, limits: Limits) -> Self {
         let flights = Flights::new(Arc::clone(&store), Handle::current(), limits);
         let (gates, configs, observer) = (Gates::default(), Mutex::default(), OnceLock::new());
-        let stopping = CancellationToken::new();
-        Self { inner: Arc::new(Inner { store, client, flights, gates, configs, observer, stopping }) }
+        let (pulls, stopping) = (Arc::default(), CancellationToken::new());
+        Self { inner: Arc::new(Inner { store, client, flights, gates, configs, pulls, observer, stopping }) }
     }
 
     /// Has `observer` told of all that is done to images from now on, whether or not whoever asked for it still listens. There is one observer; it
@@ -129,6 +131,21 @@ impl Transfer {
     /// has come of them is kept.
     pub fn pull(&self, request: PullRequest) -> Pull {
         pull::start(Arc::clone(&self.inner), request)
+    }
+
+    /// The pulls that run, the oldest first.
+    pub fn pulls(&self) -> Vec<RunningPull> {
+        self.inner.pulls.list()
+    }
+
+    /// Follows a pull that runs, from how far it has come; `None` if there is none by that number, or none any more.
+    pub fn follow_pull(&self, id: u64) -> Option<Follow> {
+        self.inner.pulls.follow(id)
+    }
+
+    /// Ends a pull that runs, as if whoever began it had gone: what has come of it is kept. Says which that was.
+    pub fn cancel_pull(&self, id: u64) -> Option<RunningPull> {
+        self.inner.pulls.cancel(id)
     }
 
     /// Starts to push images, in a task of its own. Dropping the [`Push`] stops it; what the registry has of it by then, it keeps.

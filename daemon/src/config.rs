@@ -17,7 +17,7 @@ use crate::cli::{Args, DEFAULT_CONFIG};
 use crate::collection::{GcSection, GcSettings};
 use network::{Asked, Number, Speed};
 pub(crate) use network::{NetworkArgs, Retries, Seconds};
-use registries::{MirrorTable, ProxyTable};
+use registries::{MirrorTable, ProxyTable, Registry};
 pub(crate) use registries::{Registries, RegistryArgs};
 
 /// The store when nobody names one.
@@ -69,6 +69,7 @@ struct File {
     insecure_registry: Option<Vec<InsecureHost>>,
     certs_dir: Option<Vec<PathBuf>>,
     mirrors: Option<MirrorTable>,
+    search_registry: Option<Registry>,
     proxy: Option<ProxyTable>,
     #[serde(deserialize_with = "downloads")]
     downloads: Option<u16>,
@@ -143,6 +144,7 @@ impl Settings {
                 args.insecure_registry.or(file.insecure_registry).unwrap_or_default(),
                 file.certs_dir,
                 file.mirrors,
+                file.search_registry,
                 file.proxy,
             )?,
             downloads: args.downloads.or(file.downloads),
@@ -364,6 +366,12 @@ mod tests {
             error.starts_with("what `--https-proxy` is set to is no address") && !error.contains("hidden"),
             "{error}"
         );
+        assert_eq!(options("search-registry = 'S.lab'", &[]).search_registry, "s.lab");
+        assert_eq!(
+            options("search-registry = 's.lab'", &["--search-registry=t.lab:5000"]).search_registry,
+            "t.lab:5000"
+        );
+        assert_eq!(options("", &[]).search_registry, "docker.io");
         assert_eq!(options("", &[]).certs_dirs, layer_engine::RegistryOptions::default().certs_dirs);
     }
 
@@ -379,6 +387,7 @@ mod tests {
             ("connections = -1", 1, "from 1 to 100"),
             ("group = 5", 1, "string"),
             ("[mirrors]\n'docker.io' = ['https://m.lab', 'ftp://x']", 2, "ftp://x"),
+            ("search-registry = 'fast'", 1, "`fast` is no registry"),
             ("[mirrors]\nfast = ['https://m.lab']", 2, "`fast` is no registry"),
             ("\n[proxy]\nhttp = 'ftp://x'", 3, "is no address of a proxy"),
             ("[proxy]\nhttp-proxy = 'http://x'", 2, "`http-proxy`"),

@@ -4,6 +4,7 @@ mod event;
 mod glob;
 pub(crate) mod moment;
 mod prune;
+mod search;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,7 @@ use layer_reference::Reference;
 use serde::Deserialize;
 
 pub(crate) use event::EventFilter;
+pub(crate) use search::SearchFilter;
 
 use crate::failure::Failure;
 
@@ -66,10 +68,7 @@ impl ImageFilter {
     pub(crate) async fn new(filters: &Filters, engine: &Engine) -> Result<Self, Failure> {
         let mut filter = Self::default();
         for (name, values) in &filters.0 {
-            let shown = || {
-                let values: Vec<_> = values.iter().map(String::as_str).collect();
-                Failure::invalid(format!("invalid filter '{name}=[{}]'", values.join(" ")))
-            };
+            let shown = || invalid(name, values);
             match &**name {
                 "dangling" => filter.dangling = Some(boolean(values).ok_or_else(shown)?),
                 "reference" => {
@@ -152,6 +151,12 @@ fn repository(name: &str) -> Option<String> {
 async fn created(engine: &Engine, image: &str) -> Result<Timestamp, Failure> {
     let image = engine.image(image, None).await?;
     Ok(image.config.created.as_deref().and_then(|text| text.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+/// A filter whose values make no sense.
+fn invalid(name: &str, values: &BTreeSet<String>) -> Failure {
+    let values: Vec<_> = values.iter().map(String::as_str).collect();
+    Failure::invalid(format!("invalid filter '{name}=[{}]'", values.join(" ")))
 }
 
 fn boolean(values: &BTreeSet<String>) -> Option<bool> {

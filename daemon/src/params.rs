@@ -56,9 +56,9 @@ impl Params {
         self.text("platform").map(platform).transpose()
     }
 
-    /// The platforms, where several may be given.
-    pub(crate) fn platforms(&self) -> Result<Vec<Platform>, Failure> {
-        self.all("platform").into_iter().map(platform).collect()
+    /// The platforms under a name, where several may be given.
+    pub(crate) fn platforms(&self, name: &str) -> Result<Vec<Platform>, Failure> {
+        self.all(name).into_iter().map(platform).collect()
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
         let json = "platform=%7B%22os%22%3A%20%22linux%22%2C%20%22architecture%22%3A%20%22arm%22%2C%22variant%22%3A%22v7%22%7D";
         assert_eq!(platform(json), Ok(Some("linux/arm/v7".to_owned())));
         assert_eq!(platform("x=1"), Ok(None));
-        let several = params("platform=linux/arm64&platform=&platform=linux/s390x").platforms().unwrap();
+        let several = params("platform=linux/arm64&platform=&platform=linux/s390x").platforms("platform").unwrap();
         assert_eq!(several.iter().map(ToString::to_string).collect::<Vec<_>>(), ["linux/arm64", "linux/s390x"]);
         for bad in ["platform=foobar", "platform=a/b/c/d", "platform=%7B", "platform=%7B%22os%22:1%7D"] {
             assert_eq!(platform(bad).unwrap_err().status.as_u16(), 400, "{bad}");

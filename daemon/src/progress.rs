@@ -43,7 +43,8 @@ fn told(event: &Event) -> Vec<ProgressLine> {
     }
 }
 
-fn layer(id: String, phase: &Phase) -> ProgressLine {
+/// The line of a layer that is that far.
+pub(crate) fn layer(id: String, phase: &Phase) -> ProgressLine {
     match phase {
         Phase::Queued => ProgressLine::layer(id, LayerStatus::PullingFsLayer),
         Phase::Waiting => ProgressLine::layer(id, LayerStatus::Waiting),

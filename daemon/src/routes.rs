@@ -22,6 +22,8 @@ mod preview;
 mod prune;
 mod pull;
 mod push;
+mod running;
+mod search;
 mod usage;
 mod verify;
 mod version;
@@ -33,7 +35,8 @@ use axum::routing::{MethodRouter, any, delete, get, head, post};
 use hyper::body::Incoming;
 use layer_engine::{Collection, Engine};
 use layer_proto::{
-    auth as auth_path, bundle, collection, mount, pin, preview as preview_path, store_usage, verify as verification,
+    auth as auth_path, bundle, collection, mount, pin, preview as preview_path, pull as pull_path, store_usage,
+    verify as verification,
 };
 use tower::util::MapRequest;
 
@@ -70,7 +73,7 @@ pub(crate) fn service(engine: Engine, collection: Collection) -> Service {
         .route("/images/load", or_named(post(archives::load)))
         .route("/images/prune", or_named(post(prune::prune)))
         .route("/images/get", or_named(get(archives::save)))
-        .route("/images/search", or_named(get(elsewhere::not_yet)))
+        .route("/images/search", or_named(get(search::search)))
         .route("/images/", any(named::named))
         .route("/images/{*name}", any(named::named))
         .route("/distribution/{*name}", get(distribution::inspect))
@@ -79,6 +82,8 @@ pub(crate) fn service(engine: Engine, collection: Collection) -> Service {
         .route("/containers/{*name}", any(containers::named))
         .route(mount::PATH, post(mounts::mount).get(mounts::list).merge(delete(mounts::unmount)))
         .route(preview_path::PATH, get(preview::show))
+        .route(pull_path::PATH, get(running::list).merge(delete(running::cancel)))
+        .route(pull_path::PROGRESS_PATH, get(running::follow))
         .route(pin::PATH, post(pins::pin).get(pins::list).merge(delete(pins::unpin)))
         .route(store_usage::PATH, get(usage::store))
         .route(collection::PATH, post(prune::collect))

@@ -1,5 +1,6 @@
 //! Images: listing, inspecting, history, removal.
 
+mod attestation;
 mod config;
 mod history;
 mod inspect;
@@ -7,6 +8,7 @@ mod manifest;
 mod removed;
 mod summary;
 
+pub use attestation::AttestationStatement;
 pub use config::{Config, Empty, Set};
 pub use history::{HistoryItem, MISSING};
 pub use inspect::{GraphDriver, ImageInspect, Metadata, RootFs};

@@ -25,6 +25,10 @@ pub(crate) struct RegistryArgs {
     #[arg(long, value_name = "HOST=URL", env = "LAYERD_MIRROR", hide_env_values = true, value_delimiter = ',')]
     mirror: Option<Vec<Mirror>>,
 
+    /// The registry that is searched when a search names none [default: docker.io]
+    #[arg(long, value_name = "HOST", env = "LAYERD_SEARCH_REGISTRY", hide_env_values = true)]
+    search_registry: Option<Registry>,
+
     /// The proxy for registries in plain http: `http://host:port`, or a `socks5` one [default: that of HTTP_PROXY]
     #[arg(long, value_name = "URL", env = "LAYERD_HTTP_PROXY", hide_env_values = true)]
     http_proxy: Option<Unread>,
@@ -75,6 +79,8 @@ pub(crate) struct Registries {
     /// Nothing for the usual ones.
     certs_dirs: Option<Vec<PathBuf>>,
     mirrors: BTreeMap<String, Vec<MirrorUrl>>,
+    /// Nothing for Docker Hub.
+    search: Option<Registry>,
     proxies: Proxies,
 }
 
@@ -85,6 +91,7 @@ impl Registries {
         insecure: Vec<InsecureHost>,
         certs_dir: Option<Vec<PathBuf>>,
         mirrors: Option<MirrorTable>,
+        search: Option<Registry>,
         proxy: Option<ProxyTable>,
     ) -> Result<Self, ParseProxyError> {
         let proxy = proxy.unwrap_or_default();
@@ -118,6 +125,7 @@ impl Registries {
             insecure,
             certs_dirs: args.certs_dir.or(certs_dir),
             mirrors: by_registry,
+            search: args.search_registry.or(search),
             proxies: from_args.or(from_file).or(Proxies::from_environment()?),
         })
     }
@@ -127,13 +135,15 @@ impl Registries {
         options.insecure = self.insecure;
         options.certs_dirs = self.certs_dirs.unwrap_or_else(|| RegistryOptions::default().certs_dirs);
         options.mirrors = self.mirrors;
+        options.search_registry =
+            self.search.map_or_else(|| RegistryOptions::default().search_registry, |registry| registry.0);
         options.proxies = Some(self.proxies);
     }
 }
 
 /// A registry as references name it, or `*`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Registry(String);
+pub(crate) struct Registry(String);
 
 impl FromStr for Registry {
     type Err = String;

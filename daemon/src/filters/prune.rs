@@ -1,11 +1,9 @@
 //! The filters of a prune.
 
-use std::collections::BTreeSet;
-
 use jiff::{Timestamp, Zoned};
 use layer_engine::{LabelCondition, PruneRequest};
 
-use super::{Filters, boolean, moment};
+use super::{Filters, boolean, invalid, moment};
 use crate::failure::Failure;
 
 impl Filters {
@@ -29,11 +27,6 @@ impl Filters {
         }
         Ok(request)
     }
-}
-
-fn invalid(name: &str, values: &BTreeSet<String>) -> Failure {
-    let values: Vec<_> = values.iter().map(String::as_str).collect();
-    Failure::invalid(format!("invalid filter '{name}=[{}]'", values.join(" ")))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Images that come and go as tars: save, load and import.
 
+mod download;
+
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -30,7 +32,7 @@ pub(super) async fn save(State(app): State<App>, params: Params) -> Result<Respo
 
 /// Images as an archive. What can be wrong is found out before its first byte; after that it can only break off.
 pub(super) async fn saved(app: &App, names: &[String], params: &Params) -> Result<Response, Failure> {
-    let archive = app.engine.save(names, &params.platforms()?).await?;
+    let archive = app.engine.save(names, &params.platforms("platform")?).await?;
     let body = Body::from_stream(stream::unfold(archive, |mut archive| async move {
         let piece = archive.next().await?;
         Some((piece, archive))
@@ -55,7 +57,7 @@ async fn refused<T>(result: Result<T, Failure>, body: Body) -> Result<(T, Body),
 
 /// `POST /images/load`. The answer begins at once and may go on while the archive still comes; failures are told in it, as docker's are.
 pub(super) async fn load(State(app): State<App>, params: Params, body: Body) -> Result<Response, Failure> {
-    let (platforms, body) = refused(params.platforms(), body).await?;
+    let (platforms, body) = refused(params.platforms("platform"), body).await?;
     let request = LoadRequest { platforms };
     // Whoever says nothing about it wants no progress.
     let is_quiet = params.text("quiet").is_none() || params.flag("quiet");
@@ -98,19 +100,19 @@ pub(super) async fn create(
         return pull::create(State(app), params, headers).await;
     }
     let (request, body) = refused(import(&params), body).await?;
-    // The import belongs to the answer: when the client goes, it is dropped.
-    let image = app.engine.import(request, body.into_data_stream()).done().await?;
-    let line = ProgressLine::message(image.to_string()).to_bytes();
-    Ok(([(CONTENT_TYPE, answer::JSON)], line).into_response())
+    match params.text("fromSrc") {
+        Some("-") | None => {
+            // The import belongs to the answer: when the client goes, it is dropped.
+            let image = app.engine.import(request, body.into_data_stream()).done().await?;
+            let line = ProgressLine::message(image.to_string()).to_bytes();
+            Ok(([(CONTENT_TYPE, answer::JSON)], line).into_response())
+        }
+        Some(address) => download::import(&app, request, address).await,
+    }
 }
 
 /// What to import.
 fn import(params: &Params) -> Result<ImportRequest, Failure> {
-    if params.text("fromSrc") != Some("-") {
-        let hint = "fetch it, and import what you have fetched: `curl URL | layer import -`".to_owned();
-        let failure = Failure::not_supported("importing from a URL is not supported by this version of layerd");
-        return Err(failure.with_hint(Some(hint)));
-    }
     Ok(ImportRequest {
         name: name(params)?,
         message: params.text("message").unwrap_or_default().to_owned(),

@@ -51,12 +51,3 @@ pub(super) async fn not_images(method: Method, uri: Uri) -> Failure {
         uri.path()
     ))
 }
-
-/// What manages images, too, and is to come.
-pub(super) async fn not_yet(method: Method, uri: Uri) -> Failure {
-    not_supported_yet(&method, uri.path())
-}
-
-pub(super) fn not_supported_yet(method: &Method, path: &str) -> Failure {
-    Failure::not_supported(format!("{method} {path} is not supported by this version of layerd"))
-}

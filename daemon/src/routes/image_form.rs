@@ -1,7 +1,7 @@
 //! From the engine's images to those of the API. Members and versions are the business of `layer_proto`; this fills them.
 
 use jiff::Timestamp;
-use layer_engine::{HistoryItem, ImageDetail, ImageSummary, ManifestInfo, ManifestKind, Removed};
+use layer_engine::{Attestation, HistoryItem, ImageDetail, ImageSummary, ManifestInfo, ManifestKind, Removed};
 use layer_oci::ContainerConfig;
 use layer_proto::image::{self, Empty, Set};
 use layer_proto::{Descriptor, ImageInspect, ZERO_TIME};
@@ -73,6 +73,17 @@ pub(super) fn manifest(info: ManifestInfo) -> image::ManifestSummary {
         image_data,
         attestation_data,
         descriptor: Descriptor { annotations: info.descriptor.annotations.clone(), ..entry(&info.descriptor) },
+    }
+}
+
+pub(super) fn attestation(attestation: Attestation) -> image::AttestationStatement {
+    image::AttestationStatement {
+        descriptor: Descriptor {
+            annotations: attestation.descriptor.annotations.clone(),
+            ..entry(&attestation.descriptor)
+        },
+        predicate_type: attestation.predicate_type,
+        statement: attestation.statement,
     }
 }
 

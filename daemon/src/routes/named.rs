@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use layer_proto::ApiVersion;
 use layer_reference::Reference;
 
-use super::{App, archives, elsewhere, image_form, push};
+use super::{App, archives, image_form, push};
 use crate::answer;
 use crate::failure::{Failure, page_not_found};
 use crate::params::Params;
@@ -33,9 +33,7 @@ pub(super) async fn named(
         (&Method::POST, "tag") => tag(&app, name, &params).await,
         (&Method::POST, "push") => push::push(&app, name, &params, &headers),
         (&Method::GET, "get") => archives::saved(&app, &[name.to_owned()], &params).await,
-        (&Method::GET, "attestations") => {
-            Err(elsewhere::not_supported_yet(&method, &format!("/images/{{name}}/{word}")))
-        }
+        (&Method::GET, "attestations") => attestations(&app, name, &params).await,
         _ => Ok(page_not_found()),
     }
 }
@@ -57,6 +55,17 @@ async fn history(app: &App, name: &str, params: &Params) -> Result<Response, Fai
     let steps = app.engine.history(name, params.platform()?.as_ref()).await?;
     let steps: Vec<_> = steps.into_iter().map(image_form::history).collect();
     Ok(answer::found(&steps))
+}
+
+async fn attestations(app: &App, name: &str, params: &Params) -> Result<Response, Failure> {
+    let platforms = params.platforms("platform")?;
+    if platforms.len() > 1 {
+        return Err(Failure::invalid("only one platform can be given"));
+    }
+    let types: Vec<String> = params.all("type").into_iter().map(str::to_owned).collect();
+    let found = app.engine.attestations(name, platforms.first(), &types, params.flag("statement")).await?;
+    let found: Vec<_> = found.into_iter().map(image_form::attestation).collect();
+    Ok(answer::found(&found))
 }
 
 async fn tag(app: &App, name: &str, params: &Params) -> Result<Response, Failure> {
@@ -86,11 +95,16 @@ async fn remove(app: &App, name: &str, params: &Params) -> Result<Response, Fail
     if name.trim().is_empty() {
         return Err(Failure::invalid("image name cannot be blank"));
     }
-    if params.text("platforms").is_some() {
-        // To remove all of the image instead would be worse than to remove nothing.
-        return Err(Failure::not_supported("removing single platforms of an image is not supported yet"));
+    let platforms = params.platforms("platforms")?;
+    if !platforms.is_empty() && !params.flag("force") {
+        let words = "Content will be removed from all images referencing this variant. Use --force to force delete.";
+        return Err(Failure::invalid(words));
     }
-    let removed = app.engine.remove(name, params.flag("force")).await?;
+    let removed = if platforms.is_empty() {
+        app.engine.remove(name, params.flag("force")).await?
+    } else {
+        app.engine.remove_platforms(name, &platforms).await?
+    };
     let removed: Vec<_> = removed.into_iter().map(image_form::removed).collect();
     Ok(answer::found(&removed))
 }

@@ -87,8 +87,6 @@ async fn what_is_not_supported_is_said_and_what_looks_for_containers_goes_on() {
         ("GET", "/v1.51/services"),
         ("POST", "/networks"),
         ("GET", "/volumes/x"),
-        ("GET", "/images/a/attestations"),
-        ("POST", "/images/create?fromSrc=http://lab.test/root.tar"),
     ] {
         let answer = daemon.ask(method, target).await;
         assert_eq!(answer.status, 501, "{method} {target}");

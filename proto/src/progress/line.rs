@@ -138,15 +138,15 @@ impl ProgressLine {
 
     /// A layer gets on. `current` and `total` are bytes; a total of zero is unknown.
     pub fn layer_progress(id: impl Into<String>, status: LayerStatus, current: u64, total: u64) -> Self {
+        Self { id: Some(id.into()), ..Self::progress(status.to_string(), current, total) }
+    }
+
+    /// The whole gets on. `current` and `total` are bytes; a total of zero is unknown.
+    pub fn progress(status: impl Into<String>, current: u64, total: u64) -> Self {
         let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         let detail = ProgressDetail { current: signed(current), total: signed(total), ..ProgressDetail::default() };
         let drawn = bar::draw(&detail);
-        Self {
-            progress: (!drawn.is_empty()).then_some(drawn),
-            progress_detail: Some(detail),
-            id: Some(id.into()),
-            ..Self::message(status.to_string())
-        }
+        Self { progress: (!drawn.is_empty()).then_some(drawn), progress_detail: Some(detail), ..Self::message(status) }
     }
 
     /// The line that ends a stream that went wrong.

@@ -14,8 +14,8 @@ use hyper::body::Incoming;
 use layer_proto::bundle::{self, Bundle, BundleRequest};
 use layer_proto::{
     AuthAnswer, AuthConfig, CollectRequest, Collected, Event, HistoryItem, ImageSummary, LineReader, Mount,
-    MountRequest, Pin, PinRequest, Preview, ProgressLine, PruneReport, Removed, VerifyRequest, auth, collection, mount,
-    pin, preview, store_usage, verify,
+    MountRequest, Pin, PinRequest, Preview, ProgressLine, PruneReport, Removed, RunningPull, SearchResult,
+    VerifyRequest, auth, collection, mount, pin, preview, pull, store_usage, verify,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -72,16 +72,20 @@ impl Api {
         self.get(&format!("{VERSION_PREFIX}/{what}")).await
     }
 
-    /// The images; all that are stored, or those that `pattern` names and `given` filters choose. `all` adds those that only other images use.
+    /// The images; all that are stored, or those that `pattern` names and `given` filters choose. `all` adds those that only other images use,
+    /// `manifests` the platforms of each.
     pub(crate) async fn images(
         &self,
         pattern: Option<&str>,
         given: &[Filter],
         all: bool,
+        manifests: bool,
     ) -> Result<Vec<ImageSummary>, Error> {
         let mut target = Target::new(&[VERSION_PREFIX, "/images/json"]);
-        if all {
-            target.query("all", "1");
+        for (name, is_set) in [("all", all), ("manifests", manifests)] {
+            if is_set {
+                target.query(name, "1");
+            }
         }
         if pattern.is_some() || !given.is_empty() {
             let pattern = pattern.map(|pattern| ("reference", pattern));
@@ -112,14 +116,59 @@ impl Api {
         self.connection.ask(Method::POST, &target.text, None).await.map(|_empty| ())
     }
 
-    /// Takes a name from an image, and the image away with its last name.
-    pub(crate) async fn remove(&self, image: &str, force: bool, no_prune: bool) -> Result<Vec<Removed>, Error> {
+    /// Takes a name from an image, and the image away with its last name; or only these platforms of it, as they were typed.
+    pub(crate) async fn remove(
+        &self,
+        image: &str,
+        force: bool,
+        no_prune: bool,
+        platforms: &[String],
+    ) -> Result<Vec<Removed>, Error> {
         let mut target = Target::image(image, "");
         for (name, is_set) in [("force", force), ("noprune", no_prune)] {
             if is_set {
                 target.query(name, "1");
             }
         }
+        platforms.iter().for_each(|platform| target.query("platforms", platform));
+        read(&self.connection.ask(Method::DELETE, &target.text, None).await?)
+    }
+
+    /// What a registry has to offer for a term.
+    pub(crate) async fn search(
+        &self,
+        term: &str,
+        limit: u32,
+        given: &[Filter],
+        login: Option<&AuthConfig>,
+    ) -> Result<Vec<SearchResult>, Error> {
+        let mut target = Target::new(&[VERSION_PREFIX, "/images/search"]);
+        target.query("term", term);
+        target.query("limit", &limit.to_string());
+        if !given.is_empty() {
+            let given = given.iter().map(|(key, value)| (&**key, &**value));
+            target.query("filters", &filters::json(given).to_string());
+        }
+        let login = login.map(lent).transpose()?;
+        read(&self.connection.ask_with(Method::GET, &target.text, None, login).await?)
+    }
+
+    /// The pulls that run.
+    pub(crate) async fn pulls(&self) -> Result<Vec<RunningPull>, Error> {
+        self.get(pull::PATH).await
+    }
+
+    /// Begins to follow a pull that runs.
+    pub(crate) async fn follow(&self, what: &str) -> Result<PullStream, Error> {
+        let mut target = Target::new(&[pull::PROGRESS_PATH]);
+        target.query("what", what);
+        Ok(Lines::new(self.connection.send(Method::GET, &target.text, None).await?))
+    }
+
+    /// Ends pulls that run.
+    pub(crate) async fn cancel(&self, what: &str) -> Result<Vec<RunningPull>, Error> {
+        let mut target = Target::new(&[pull::PATH]);
+        target.query("what", what);
         read(&self.connection.ask(Method::DELETE, &target.text, None).await?)
     }
 

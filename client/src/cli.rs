@@ -31,6 +31,14 @@ pub(crate) enum Command {
     Pull(PullArgs),
     /// Push images to the registries in their names
     Push(PushArgs),
+    /// Search a registry for repositories
+    Search(SearchArgs),
+    /// List the pulls that run, whoever began them
+    Pulls(PullsArgs),
+    /// Watch a pull that somebody else has begun
+    Follow(FollowArgs),
+    /// End pulls, whoever began them; what has come is kept
+    Cancel(CancelArgs),
     /// List the images that are here
     Images(ImagesArgs),
     /// Show all that is known about images, as JSON
@@ -212,6 +220,61 @@ pub(crate) struct PushArgs {
     pub(crate) quiet: bool,
 }
 
+/// `layer search`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Docker Hub is searched, or the registry that the daemon's settings name, or the one in front of the term. Few others know a search.
+
+Examples:
+  layer search nginx
+  layer search --filter is-official=true --filter stars=10 postgres
+  layer search registry.lab:5000/app")]
+pub(crate) struct SearchArgs {
+    /// What is looked for, in names and descriptions
+    #[arg(value_name = "[REGISTRY/]TERM", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) term: String,
+    /// The most repositories to show
+    #[arg(long, value_name = "NUMBER", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) limit: u32,
+    /// Only repositories for which this holds: `is-official=true`, `stars=NUMBER`. Can be given more than once
+    #[arg(short, long = "filter", value_name = "KEY=VALUE", value_parser = filters::parse)]
+    pub(crate) filters: Vec<Filter>,
+    /// Don't shorten the descriptions
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    /// How to write the list
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// `layer pulls`.
+#[derive(Debug, Args)]
+pub(crate) struct PullsArgs {
+    /// Print the numbers only
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// How to write the list
+    #[arg(long, value_enum, default_value_t, conflicts_with = "quiet")]
+    pub(crate) format: Format,
+}
+
+/// `layer follow`.
+#[derive(Debug, Args)]
+#[command(after_help = "Whoever has begun the pull goes on waiting for it; ^C here ends the watching alone.")]
+pub(crate) struct FollowArgs {
+    /// The number of a pull, or the name of its image
+    #[arg(value_name = "NUMBER|NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) what: String,
+}
+
+/// `layer cancel`.
+#[derive(Debug, Args)]
+pub(crate) struct CancelArgs {
+    /// Numbers of pulls, or names of images for all pulls of them
+    #[arg(required = true, value_name = "NUMBER|NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) what: Vec<String>,
+}
+
 /// `layer images`.
 #[derive(Debug, Args)]
 pub(crate) struct ImagesArgs {
@@ -233,6 +296,9 @@ pub(crate) struct ImagesArgs {
     /// Show the digests that the names stand for
     #[arg(long)]
     pub(crate) digests: bool,
+    /// Show the platforms of each image, those that are not here, too
+    #[arg(long, conflicts_with_all = ["quiet", "digests", "format"])]
+    pub(crate) tree: bool,
     /// How to write the list
     #[arg(long, value_enum, default_value_t, conflicts_with = "quiet")]
     pub(crate) format: Format,
@@ -283,6 +349,9 @@ pub(crate) struct RemoveArgs {
     /// Remove an image with all its names, and pinned ones too
     #[arg(short, long)]
     pub(crate) force: bool,
+    /// Remove this platform alone, from all images that have the same one, which takes --force; may be given several times
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) platform: Vec<String>,
     /// Known for docker's sake: there are no untagged parents here that would go along
     #[arg(long)]
     pub(crate) no_prune: bool,
@@ -608,6 +677,11 @@ mod tests {
             "layer",
             "layer pull",
             "layer pull ",
+            "layer search",
+            "layer search --limit 101 x",
+            "layer follow",
+            "layer cancel",
+            "layer images --tree -q",
             "layer push",
             "layer images -q --format json",
             "layer -H tcp://x images",

@@ -17,7 +17,9 @@ mod prune;
 mod pull;
 mod push;
 mod remove;
+mod running;
 mod save;
+mod search;
 mod tag;
 mod usage;
 mod verify;
@@ -104,6 +106,11 @@ async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Pull(args) if args.dry_run => preview::run(&api, args).await,
         Command::Pull(args) => pull::run(&api, args).await,
         Command::Push(args) => push::run(&api, args).await,
+        Command::Search(args) => search::run(&api, args).await,
+        Command::Pulls(args) => running::list(&api, args).await,
+        Command::Follow(args) => running::follow(&api, args).await,
+        Command::Cancel(args) => running::cancel(&api, args).await,
+        Command::Images(args) if args.tree => images::tree(&api, args).await,
         Command::Images(args) => images::run(&api, args).await,
         Command::Inspect(args) => inspect::run(&api, args).await,
         Command::History(args) => history::run(&api, args).await,

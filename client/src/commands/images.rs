@@ -1,5 +1,7 @@
 //! `layer images`.
 
+mod tree;
+
 use std::collections::HashSet;
 
 use layer_proto::ImageSummary;
@@ -14,15 +16,18 @@ use crate::render::table::Table;
 use crate::render::text::{clean, short_id};
 use crate::render::{age, json, output, size};
 
+pub(super) use tree::run as tree;
+
 /// What stands for a name, a tag or a digest that an image doesn't have.
 const NONE: &str = "<none>";
 
 /// Prints the images, a line a name.
 pub(super) async fn run(api: &Api, args: ImagesArgs) -> Result<Exit, Error> {
-    let images = api.images(args.name.as_deref(), &args.filters, args.all).await.map_err(|error| match &args.name {
-        Some(name) => error.during("list", name.as_str()),
-        None => error,
-    })?;
+    let images =
+        api.images(args.name.as_deref(), &args.filters, args.all, false).await.map_err(|error| match &args.name {
+            Some(name) => error.during("list", name.as_str()),
+            None => error,
+        })?;
     if args.quiet {
         let mut printed = HashSet::new();
         for image in &images {

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::login;
 use super::logins::Logins;
-use crate::api::{Api, PullWishes};
+use crate::api::{Api, PullStream, PullWishes};
 use crate::cli::PullArgs;
 use crate::credentials::Registry;
 use crate::error::Error;
@@ -23,7 +23,7 @@ const AT_ONCE: usize = 4;
 
 /// How one pull ended.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Outcome {
+pub(super) struct Outcome {
     /// docker's line with the digest.
     digest: String,
     /// docker's line with the outcome.
@@ -140,13 +140,49 @@ async fn pull(
     api: &Api,
     name: &str,
     wishes: &PullWishes,
-    mut layers: Layers,
+    layers: Layers,
     quiet: bool,
     outcomes: &mut Vec<Outcome>,
 ) -> Result<(), Error> {
+    let stream = api.pull(name, wishes).await?;
+    let told = read(stream, layers, wishes.all_tags, outcomes).await?;
+    if !told.unfinished.status.is_empty() {
+        // A daemon without layerd's last line: the name as it shows it.
+        let mut outcome = told.unfinished;
+        outcome.reference = name_in(&outcome.status).unwrap_or(name).to_owned();
+        if !quiet {
+            // The image is pulled; that it may be gone again already is no failure of the pull.
+            outcome.id = id_of(api, &outcome.reference).await.unwrap_or_default();
+        }
+        outcomes.push(outcome);
+    }
+    if outcomes.is_empty() { Err(told.bad.unwrap_or(Error::Ended)) } else { Ok(()) }
+}
+
+/// Shows the progress of a pull that somebody else has begun, until that has ended.
+pub(super) async fn watch(stream: PullStream, layers: Layers) -> Result<Vec<Outcome>, Error> {
+    let mut outcomes = Vec::new();
+    let told = read(stream, layers, false, &mut outcomes).await?;
+    if outcomes.is_empty() { Err(told.bad.unwrap_or(Error::Ended)) } else { Ok(outcomes) }
+}
+
+/// What was read of a pull besides what has come of it.
+struct Told {
+    /// What came behind the last image, without its end.
+    unfinished: Outcome,
+    /// A line that couldn't be read.
+    bad: Option<Error>,
+}
+
+/// Reads a pull's progress to its end. The images that come of it are put into `outcomes`, also when something fails behind them.
+async fn read(
+    mut stream: PullStream,
+    mut layers: Layers,
+    all_tags: bool,
+    outcomes: &mut Vec<Outcome>,
+) -> Result<Told, Error> {
     let mut outcome = Outcome::default();
     let mut bad: Option<Error> = None;
-    let mut stream = api.pull(name, wishes).await?;
     loop {
         let line = match stream.next().await {
             Ok(Some(line)) => line,
@@ -157,7 +193,7 @@ async fn pull(
                 continue;
             }
             // All that docker ever says has been said.
-            Err(Error::Broken { .. }) if !wishes.all_tags && (!outcome.status.is_empty() || !outcomes.is_empty()) => {
+            Err(Error::Broken { .. }) if !all_tags && (!outcome.status.is_empty() || !outcomes.is_empty()) => {
                 break;
             }
             Err(error) => return Err(error),
@@ -175,16 +211,7 @@ async fn pull(
             _ => layers.show(&line),
         }
     }
-    if !outcome.status.is_empty() {
-        // A daemon without layerd's last line: the name as it shows it.
-        outcome.reference = name_in(&outcome.status).unwrap_or(name).to_owned();
-        if !quiet {
-            // The image is pulled; that it may be gone again already is no failure of the pull.
-            outcome.id = id_of(api, &outcome.reference).await.unwrap_or_default();
-        }
-        outcomes.push(outcome);
-    }
-    if outcomes.is_empty() { Err(bad.unwrap_or(Error::Ended)) } else { Ok(()) }
+    Ok(Told { unfinished: outcome, bad })
 }
 
 /// The familiar name in docker's last line.
@@ -200,7 +227,7 @@ async fn id_of(api: &Api, name: &str) -> Option<String> {
 
 impl Outcome {
     /// What is printed about it.
-    fn text(&self, quiet: bool) -> String {
+    pub(super) fn text(&self, quiet: bool) -> String {
         let lines =
             if quiet { vec![&self.reference] } else { vec![&self.digest, &self.status, &self.reference, &self.id] };
         let lines: Vec<_> = lines.into_iter().filter(|line| !line.is_empty()).map(|line| clean(line)).collect();

@@ -14,7 +14,7 @@ use crate::render::text::clean;
 pub(super) async fn run(api: &Api, args: RemoveArgs) -> Result<Exit, Error> {
     let mut exit = Exit::Done;
     for image in args.images {
-        match api.remove(&image, args.force, args.no_prune).await {
+        match api.remove(&image, args.force, args.no_prune, &args.platform).await {
             Ok(removed) => {
                 for one in removed {
                     let line = match one {

@@ -43,6 +43,11 @@ pub(crate) fn since(then: i64, now: i64) -> String {
     text + " ago"
 }
 
+/// The same of a time as RFC 3339 has it; the text itself if it is none.
+pub(crate) fn of(then: &str, now: i64) -> String {
+    then.parse::<Timestamp>().map_or_else(|_| then.to_owned(), |then| since(then.as_second(), now))
+}
+
 /// The time itself, as docker writes it into JSON of images.
 pub(crate) fn date(then: i64) -> String {
     in_full(then, "%Y-%m-%d %H:%M:%S +0000 UTC")

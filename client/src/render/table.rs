@@ -30,7 +30,7 @@ impl Table {
         self.rows.push(cells.into_iter().map(|cell| clean(cell).into_owned()).collect());
     }
 
-    /// The lines of the table, without the last line end. The last column is not filled up.
+    /// The lines of the table, without the last line end. No line ends in blanks.
     pub(crate) fn text(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns)
@@ -50,7 +50,7 @@ impl Table {
                         line.push_str(&" ".repeat(widths[column] - width(cell)));
                     }
                 }
-                line
+                line.trim_end().to_owned()
             })
             .collect();
         lines.join("\n")

@@ -11,6 +11,7 @@ mod mounts;
 mod prune;
 mod pull;
 mod push;
+mod running;
 mod terminal;
 mod unreachable;
 mod verify;

@@ -15,8 +15,7 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
     let mut bytes = match serde_json::to_vec(value) {
         Ok(bytes) => bytes,
         Err(error) => {
-            let failure = Failure::new(StatusCode::INTERNAL_SERVER_ERROR, format!("write the answer: {error}"));
-            return Failure { is_ours: true, ..failure }.into_response();
+            return Failure::ours(format!("write the answer: {error}")).into_response();
         }
     };
     bytes.push(b'\n');

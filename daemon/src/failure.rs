@@ -32,6 +32,11 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, message)
     }
 
+    /// Something of the daemon's own broke, and nobody has logged it yet.
+    pub(crate) fn ours(message: impl Into<String>) -> Self {
+        Self { is_ours: true, ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, message) }
+    }
+
     /// The API has it, and this daemon doesn't. Docker's client looks for the words "not supported" when it tries one thing after another.
     pub(crate) fn not_supported(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, message)

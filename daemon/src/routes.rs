@@ -8,6 +8,7 @@ mod auth;
 mod bundles;
 mod containers;
 mod distribution;
+mod document;
 mod elsewhere;
 mod events;
 mod image_form;
@@ -62,33 +63,7 @@ pub(crate) type Service = MapRequest<Router, fn(http::Request<Incoming>) -> Requ
 /// Puts the service together.
 pub(crate) fn service(engine: Engine, collection: Collection) -> Service {
     let app = App { engine, collection };
-    let router = Router::new()
-        .route("/_ping", head(ping::head).get(ping::get))
-        .route("/version", get(version::show))
-        .route("/info", get(info::show))
-        .route(auth_path::PATH, post(auth::log_in))
-        .route("/events", get(events::follow))
-        .route("/images/json", or_named(get(images::list)))
-        .route("/images/create", or_named(post(archives::create)))
-        .route("/images/load", or_named(post(archives::load)))
-        .route("/images/prune", or_named(post(prune::prune)))
-        .route("/images/get", or_named(get(archives::save)))
-        .route("/images/search", or_named(get(search::search)))
-        .route("/images/", any(named::named))
-        .route("/images/{*name}", any(named::named))
-        .route("/distribution/{*name}", get(distribution::inspect))
-        .route("/system/df", get(usage::docker))
-        .route("/containers/json", get(containers::list))
-        .route("/containers/{*name}", any(containers::named))
-        .route(mount::PATH, post(mounts::mount).get(mounts::list).merge(delete(mounts::unmount)))
-        .route(preview_path::PATH, get(preview::show))
-        .route(pull_path::PATH, get(running::list).merge(delete(running::cancel)))
-        .route(pull_path::PROGRESS_PATH, get(running::follow))
-        .route(pin::PATH, post(pins::pin).get(pins::list).merge(delete(pins::unpin)))
-        .route(store_usage::PATH, get(usage::store))
-        .route(collection::PATH, post(prune::collect))
-        .route(bundle::PATH, post(bundles::make))
-        .route(verification::PATH, post(verify::verify));
+    let router = table().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
     let router = elsewhere::add(router)
         .method_not_allowed_fallback(|| async { page_not_found() })
         .fallback(|| async { page_not_found() })
@@ -99,7 +74,43 @@ pub(crate) fn service(engine: Engine, collection: Collection) -> Service {
     MapRequest::new(router, envelope::unwrap)
 }
 
+/// Which path leads where. What is not here is in [`elsewhere`].
+fn table() -> Vec<(&'static str, MethodRouter<App>)> {
+    vec![
+        ("/_ping", head(ping::head).get(ping::get)),
+        ("/version", get(version::show)),
+        ("/info", get(info::show)),
+        (auth_path::PATH, post(auth::log_in)),
+        ("/events", get(events::follow)),
+        ("/images/json", or_named(get(images::list))),
+        ("/images/create", or_named(post(archives::create))),
+        ("/images/load", or_named(post(archives::load))),
+        ("/images/prune", or_named(post(prune::prune))),
+        ("/images/get", or_named(get(archives::save))),
+        ("/images/search", or_named(get(search::search))),
+        ("/images/", any(named::named)),
+        ("/images/{*name}", any(named::named)),
+        ("/distribution/{*name}", get(distribution::inspect)),
+        ("/system/df", get(usage::docker)),
+        ("/containers/json", get(containers::list)),
+        ("/containers/{*name}", any(containers::named)),
+        (mount::PATH, post(mounts::mount).get(mounts::list).merge(delete(mounts::unmount))),
+        (preview_path::PATH, get(preview::show)),
+        (document::PATH, get(document::show)),
+        (pull_path::PATH, get(running::list).merge(delete(running::cancel))),
+        (pull_path::PROGRESS_PATH, get(running::follow)),
+        (pin::PATH, post(pins::pin).get(pins::list).merge(delete(pins::unpin))),
+        (store_usage::PATH, get(usage::store)),
+        (collection::PATH, post(prune::collect)),
+        (bundle::PATH, post(bundles::make)),
+        (verification::PATH, post(verify::verify)),
+    ]
+}
+
 /// A path that is also that of an image with such a name, for other methods.
 fn or_named(methods: MethodRouter<App>) -> MethodRouter<App> {
     methods.fallback(named::named)
 }
+
+#[cfg(test)]
+mod tests;

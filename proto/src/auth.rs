@@ -17,6 +17,7 @@ pub const TOKEN_USER: &str = "<token>";
 
 /// A text that must not be seen: its `Debug` and `Display` print a mask. JSON has it in the clear, for that is how it travels.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Secret(String);
 
@@ -51,6 +52,7 @@ impl fmt::Display for Secret {
 
 /// A login at a registry: the body of `POST` [`PATH`], and the content of [`HEADER`]. Every part may be empty; those that are, are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct AuthConfig {
     /// The user's name.
@@ -79,6 +81,7 @@ impl AuthConfig {
 
 /// The answer to a login that was accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AuthAnswer {
     /// A token that the registry gave to be kept in place of the password; empty when it gave none.

@@ -14,6 +14,7 @@ pub const PATH: &str = "/layerd/v1/bundles";
 
 /// Asks for a bundle.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct BundleRequest {
     /// The image: a reference, an ID or the beginning of one.
@@ -28,6 +29,7 @@ pub struct BundleRequest {
 
 /// A bundle that was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Bundle {
     /// The ID of the image, `sha256:<hex>`.

@@ -10,6 +10,7 @@ pub const PATH: &str = "/layerd/v1/gc";
 
 /// Asks for a collection. With neither `keepStorage` nor `unusedFor`, the daemon's settings say what may go, as when it collects by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct CollectRequest {
     /// Whether images with names may go, too; else only those that lost their last name to another image. Of no weight where the daemon's
@@ -27,6 +28,7 @@ pub struct CollectRequest {
 
 /// What a collection has taken, or would take.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Collected {
     /// The images, in the order in which they were chosen.
@@ -44,6 +46,7 @@ pub struct Collected {
 
 /// An image that a collection has taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Evicted {
     /// The ID, `sha256:<hex>`.

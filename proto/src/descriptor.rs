@@ -11,6 +11,7 @@ use crate::tolerant::null_as_default;
 ///
 /// Spec: OCI image-spec 1.1, descriptor.md.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Descriptor {
     /// The kind of document.
@@ -36,6 +37,7 @@ pub struct Descriptor {
 ///
 /// Spec: OCI image-spec 1.1, image-index.md, "platform".
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Platform {
     /// The processor, as Go calls it: `amd64`, `arm64`, `arm`.

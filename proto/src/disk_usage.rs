@@ -7,6 +7,7 @@ use crate::image::Empty;
 
 /// What is there of each kind. A kind that was not asked for is `null`; of kinds that layerd hasn't the list is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DiskUsage {
     /// The bytes of all images, each layer once.

@@ -7,6 +7,7 @@ use crate::{Descriptor, Platform};
 
 /// What a registry has under a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DistributionInspect {
     /// The index or manifest.

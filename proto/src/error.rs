@@ -6,6 +6,7 @@ use crate::tolerant::null_as_default;
 
 /// The body of every answer with a status of 400 or more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct ErrorBody {
     /// What went wrong, in one line.

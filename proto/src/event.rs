@@ -8,6 +8,7 @@ use crate::tolerant::null_as_default;
 
 /// Something that happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Event {
     /// The same as `action`, for clients of before 1.22; absent where there is no `id`.
@@ -37,6 +38,7 @@ pub struct Event {
 
 /// What something happened to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, rename_all = "PascalCase")]
 pub struct Actor {
     /// The name of an image that was pulled or pushed, the ID of any other; empty for a prune.

@@ -12,6 +12,7 @@ use crate::tolerant::null_as_default;
 /// Docker's clients read members about containers and networks too, and some fail when they are absent; [`Info::default`] fills those with
 /// what is true of a daemon that keeps images only. The comments speak of the others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 #[expect(
     missing_docs,
@@ -204,6 +205,7 @@ impl Default for Info {
 
 /// The plugins of each kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Plugins {
     /// For volumes.
@@ -218,6 +220,7 @@ pub struct Plugins {
 
 /// How registries are reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct RegistryConfig {
     /// Registries with settings of their own, by name.
@@ -232,6 +235,7 @@ pub struct RegistryConfig {
 
 /// How one registry is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct IndexConfig {
     /// Its mirrors.
@@ -248,6 +252,7 @@ pub struct IndexConfig {
 
 /// The state of the swarm: there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Swarm {
     /// Always empty.
@@ -283,6 +288,7 @@ impl Default for Swarm {
 
 /// The commit of a helper program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Commit {
     /// The commit; empty for a program that there is none of.

@@ -15,6 +15,7 @@ pub const PATH: &str = "/layerd/v1/mounts";
 
 /// Asks for an image to be mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct MountRequest {
     /// The image: a reference, an ID or the beginning of one.
@@ -30,6 +31,7 @@ pub struct MountRequest {
 
 /// An image that is mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Mount {
     /// The name of this mount.

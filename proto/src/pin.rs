@@ -15,6 +15,7 @@ pub const PATH: &str = "/layerd/v1/pins";
 
 /// Asks for a name or an image to be pinned.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PinRequest {
     /// The name, or the ID of an image or the beginning of one.
@@ -24,6 +25,7 @@ pub struct PinRequest {
 
 /// A pin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Pin {
     /// The ID of the image that is kept by it, `sha256:<hex>`.

@@ -15,6 +15,7 @@ pub const PATH: &str = "/layerd/v1/preview";
 
 /// What a registry has under a name, and how much of it is missing here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Preview {
     /// The full name that was asked for.
@@ -42,6 +43,7 @@ pub struct Preview {
 
 /// A layer that a pull would bring, or find.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, rename_all = "camelCase")]
 pub struct LayerPreview {
     /// The digest of its blob, `sha256:<hex>`.

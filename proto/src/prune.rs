@@ -6,6 +6,7 @@ use crate::Removed;
 
 /// What a prune did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct PruneReport {
     /// Names and images that are gone; `null` when none is.

@@ -18,6 +18,7 @@ pub const PROGRESS_PATH: &str = "/layerd/v1/pulls/progress";
 
 /// A pull that runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct RunningPull {
     /// Its number, which a daemon gives once.
@@ -38,6 +39,7 @@ pub struct RunningPull {
 
 /// A layer of a pull that runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct RunningLayer {
     /// The digest of its blob.

@@ -6,6 +6,7 @@ use crate::tolerant::null_as_default;
 
 /// A repository that was found. The texts are the registry's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct SearchResult {
     /// How many people like it.

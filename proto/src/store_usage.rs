@@ -9,6 +9,7 @@ pub const PATH: &str = "/layerd/v1/df";
 
 /// What the store takes, in bytes on the disk as `du` counts them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct StoreUsage {
     /// All in all.
@@ -30,6 +31,7 @@ pub struct StoreUsage {
 
 /// What an image takes, in bytes on the disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct ImageUsage {
     /// The ID, `sha256:<hex>`.

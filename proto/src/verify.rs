@@ -13,6 +13,7 @@ pub const PATH: &str = "/layerd/v1/verify";
 
 /// Asks for images to be proven.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct VerifyRequest {
     /// References, IDs or beginnings of IDs; none means all images.
@@ -24,6 +25,7 @@ pub struct VerifyRequest {
 
 /// What a line tells a program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Note {
     /// Something is wrong.
     Problem(Problem),
@@ -37,6 +39,7 @@ pub enum Note {
 
 /// A part of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Part {
     /// `document`, `blob` or `layer`.
@@ -49,6 +52,7 @@ pub struct Part {
 
 /// Something that is not as it should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Problem {
     /// `document`, `blob` or `layer`.
@@ -73,6 +77,7 @@ pub struct Problem {
 
 /// How much was looked at, and with what outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Verified {
     /// Images.

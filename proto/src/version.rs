@@ -9,6 +9,7 @@ use crate::tolerant::null_as_default;
 
 /// The body of the answer to `GET /version`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Version {
     /// The product.
@@ -22,9 +23,11 @@ pub struct Version {
     pub version: String,
     /// The newest API version that it advertises.
     #[serde(deserialize_with = "null_as_default")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub api_version: ApiVersion,
     /// The oldest API version that it speaks.
     #[serde(rename = "MinAPIVersion", deserialize_with = "null_as_default")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub min_api_version: ApiVersion,
     /// The commit that it was built from; may be empty.
     #[serde(deserialize_with = "null_as_default")]
@@ -51,6 +54,7 @@ pub struct Version {
 
 /// The product's name, in an object of its own as docker has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct PlatformName {
     /// The name; may be empty.
@@ -60,6 +64,7 @@ pub struct PlatformName {
 
 /// One part of the daemon.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Component {
     /// Its name.

@@ -25,6 +25,20 @@ use crate::params::Params;
 const TAR: HeaderValue = HeaderValue::from_static("application/x-tar");
 
 /// `GET /images/get`: several images in one archive.
+#[utoipa::path(
+    get,
+    path = "/images/get",
+    tag = "Docker",
+    operation_id = "ImageGetAll",
+    params(
+        ("names" = Option<Vec<String>>, Query, description = "The images."),
+        ("platform" = Option<Vec<String>>, Query, description = "`os[/arch[/variant]]`, or an object in JSON; several."),
+    ),
+    responses(
+        (status = 200, description = "The images in one archive.", body = Vec<u8>, content_type = "application/x-tar"),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn save(State(app): State<App>, params: Params) -> Result<Response, Failure> {
     let names: Vec<String> = params.all("names").into_iter().map(str::to_owned).collect();
     saved(&app, &names, &params).await
@@ -56,6 +70,21 @@ async fn refused<T>(result: Result<T, Failure>, body: Body) -> Result<(T, Body),
 }
 
 /// `POST /images/load`. The answer begins at once and may go on while the archive still comes; failures are told in it, as docker's are.
+#[utoipa::path(
+    post,
+    path = "/images/load",
+    tag = "Docker",
+    operation_id = "ImageLoad",
+    params(
+        ("quiet" = Option<bool>, Query, description = "Tell no progress, which is so unless said otherwise."),
+        ("platform" = Option<Vec<String>>, Query, description = "`os[/arch[/variant]]`, or an object in JSON; several."),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/x-tar", description = "An archive, plain or packed."),
+    responses(
+        (status = 200, description = "Lines of progress, each an object as `ProgressLine` has it; an error is the last of them."),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn load(State(app): State<App>, params: Params, body: Body) -> Result<Response, Failure> {
     let (platforms, body) = refused(params.platforms("platform"), body).await?;
     let request = LoadRequest { platforms };
@@ -90,6 +119,29 @@ fn line(event: &LoadEvent) -> ProgressLine {
 }
 
 /// `POST /images/create`: a pull, or an import.
+#[utoipa::path(
+    post,
+    path = "/images/create",
+    tag = "Docker",
+    operation_id = "ImageCreate",
+    params(
+        ("fromImage" = Option<String>, Query, description = "A pull: the image."),
+        ("tag" = Option<String>, Query, description = "A tag or a digest; for a pull, all tags without one."),
+        ("platform" = Option<String>, Query, description = "`os[/arch[/variant]]`, or an object in JSON."),
+        ("retries" = Option<u32>, Query, description = "A pull: how often a registry that fails is asked again."),
+        ("stallTimeout" = Option<u32>, Query, description = "A pull: how many seconds a registry may be silent."),
+        ("fromSrc" = Option<String>, Query, description = "An import: `-` for the body, or the address of a tar."),
+        ("repo" = Option<String>, Query, description = "An import: the name that the image gets."),
+        ("message" = Option<String>, Query, description = "An import: what for."),
+        ("changes" = Option<Vec<String>>, Query, description = "An import: lines of a Dockerfile."),
+        ("X-Registry-Auth" = Option<String>, Header, description = "A login in JSON, in URL-safe base64."),
+    ),
+    request_body(content = Option<Vec<u8>>, content_type = "application/x-tar", description = "An import: a tar with a root file system."),
+    responses(
+        (status = 200, description = "Lines of progress, each an object as `ProgressLine` has it; an error is the last of them."),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn create(
     State(app): State<App>,
     params: Params,

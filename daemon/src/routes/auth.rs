@@ -14,6 +14,17 @@ use crate::{answer, registry_auth};
 /// Docker's words, which programs know.
 const SUCCEEDED: &str = "Login Succeeded";
 
+#[utoipa::path(
+    post,
+    path = layer_proto::auth::PATH,
+    tag = "Docker",
+    operation_id = "SystemAuth",
+    request_body(content = AuthConfig),
+    responses(
+        (status = 200, description = "The registry accepts the login.", body = AuthAnswer),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn log_in(State(app): State<App>, body: Result<Bytes, BytesRejection>) -> Result<Response, Failure> {
     let body = body.map_err(|rejection| {
         Failure::new(rejection.status(), format!("read the request: {}", rejection.body_text()))

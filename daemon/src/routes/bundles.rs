@@ -14,6 +14,17 @@ use crate::body::{self, Body};
 use crate::failure::Failure;
 
 /// `POST`: makes a bundle of an image.
+#[utoipa::path(
+    post,
+    path = layer_proto::bundle::PATH,
+    tag = "layerd",
+    operation_id = "LayerdBundle",
+    request_body(content = BundleRequest),
+    responses(
+        (status = 201, description = "The bundle.", body = Bundle),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn make(State(app): State<App>, body: Body) -> Result<Response, Failure> {
     let request = read(&body::bytes(body)?)?;
     let made = app.engine.bundle(request).await?;

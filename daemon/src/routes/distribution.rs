@@ -12,6 +12,20 @@ use crate::failure::{Failure, page_not_found};
 use crate::path::ImagePath;
 use crate::{answer, registry_auth, status};
 
+#[utoipa::path(
+    get,
+    path = "/distribution/{name}/json",
+    tag = "Docker",
+    operation_id = "DistributionInspect",
+    params(
+        ("name" = String, Path, description = "The name of an image."),
+        ("X-Registry-Auth" = Option<String>, Header, description = "A login in JSON, in URL-safe base64."),
+    ),
+    responses(
+        (status = 200, description = "What the registry has under the name.", body = DistributionInspect),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn inspect(State(app): State<App>, uri: Uri, headers: HeaderMap) -> Result<Response, Failure> {
     let path = ImagePath::under("/distribution/", uri.path())
         .ok_or_else(|| Failure::invalid("the path is not encoded as a URL is"))?;

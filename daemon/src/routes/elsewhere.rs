@@ -31,7 +31,14 @@ pub(super) fn add(mut router: Router<App>) -> Router<App> {
         .route("/volumes/{*rest}", any(not_images))
 }
 
-async fn no_networks() -> Response {
+#[utoipa::path(
+    get,
+    path = "/networks",
+    tag = "Docker",
+    operation_id = "NetworkList",
+    responses((status = 200, description = "Always empty.", body = Vec<serde_json::Value>))
+)]
+pub(super) async fn no_networks() -> Response {
     answer::found(&json!([]))
 }
 
@@ -40,7 +47,14 @@ async fn nothing_to_prune() -> Response {
     answer::found(&json!({"SpaceReclaimed": 0}))
 }
 
-async fn no_volumes() -> Response {
+#[utoipa::path(
+    get,
+    path = "/volumes",
+    tag = "Docker",
+    operation_id = "VolumeList",
+    responses((status = 200, description = "There are none.", body = serde_json::Value))
+)]
+pub(super) async fn no_volumes() -> Response {
     answer::found(&json!({"Volumes": [], "Warnings": null}))
 }
 

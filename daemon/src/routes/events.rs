@@ -20,6 +20,21 @@ use crate::params::Params;
 
 /// Follows events: those since a moment, if one is given, and then those that come, until a moment if one is given. A moment in the past is
 /// the end of a history.
+#[utoipa::path(
+    get,
+    path = "/events",
+    tag = "Docker",
+    operation_id = "SystemEvents",
+    params(
+        ("since" = Option<String>, Query, description = "Begin with those since then: seconds since 1970, RFC 3339, or a span before now."),
+        ("until" = Option<String>, Query, description = "End there; without it the answer goes on."),
+        ("filters" = Option<String>, Query, description = "Filters in JSON, `{\"key\":[\"value\"]}` or `{\"key\":{\"value\":true}}`: `event`, `image`, `label`, `scope`, `type`."),
+    ),
+    responses(
+        (status = 200, description = "Events, each an object as `Event` has it, one a line."),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn follow(State(app): State<App>, params: Params) -> Result<Response, Failure> {
     let now = Zoned::now();
     let at = |name: &str| {

@@ -15,6 +15,23 @@ use crate::params::Params;
 /// The version from which the pattern in `filter` is no longer known; it became the filter `reference`.
 const NO_PATTERN: ApiVersion = ApiVersion::new(1, 25);
 
+#[utoipa::path(
+    get,
+    path = "/images/json",
+    tag = "Docker",
+    operation_id = "ImageList",
+    params(
+        ("all" = Option<bool>, Query, description = "Changes nothing: there are no images that only others are made of."),
+        ("shared-size" = Option<bool>, Query, description = "Count what images share."),
+        ("manifests" = Option<bool>, Query, description = "Tell the platforms of each."),
+        ("digests" = Option<bool>, Query, description = "Changes nothing: digests are always told."),
+        ("filters" = Option<String>, Query, description = "Filters in JSON, `{\"key\":[\"value\"]}` or `{\"key\":{\"value\":true}}`: `dangling`, `reference`, `label`, `label!`, `before`, `since`, `until`."),
+    ),
+    responses(
+        (status = 200, description = "The images.", body = Vec<layer_proto::ImageSummary>),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn list(
     State(app): State<App>,
     Extension(version): Extension<ApiVersion>,

@@ -15,6 +15,16 @@ use crate::failure::Failure;
 /// The registry behind names without a host, as clients know it.
 const HUB: &str = "docker.io";
 
+#[utoipa::path(
+    get,
+    path = "/info",
+    tag = "Docker",
+    operation_id = "SystemInfo",
+    responses(
+        (status = 200, description = "What the daemon says about itself.", body = Info),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn show(State(app): State<App>) -> Result<Response, Failure> {
     let store = app.engine.info().await?;
     Ok(answer::found(&info(&store, &app.engine.registries())))

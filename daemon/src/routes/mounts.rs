@@ -16,6 +16,17 @@ use crate::failure::Failure;
 use crate::params::Params;
 
 /// `POST`: mounts an image.
+#[utoipa::path(
+    post,
+    path = layer_proto::mount::PATH,
+    tag = "layerd",
+    operation_id = "LayerdMount",
+    request_body(content = MountRequest),
+    responses(
+        (status = 201, description = "The mount.", body = Mount),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn mount(State(app): State<App>, body: Body) -> Result<Response, Failure> {
     let request = read(&body::bytes(body)?)?;
     let mounted = app.engine.mount(request).await?;
@@ -23,12 +34,35 @@ pub(super) async fn mount(State(app): State<App>, body: Body) -> Result<Response
 }
 
 /// `GET`: what is mounted.
+#[utoipa::path(
+    get,
+    path = layer_proto::mount::PATH,
+    tag = "layerd",
+    operation_id = "LayerdMountList",
+    responses(
+        (status = 200, description = "What is mounted.", body = Vec<Mount>),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn list(State(app): State<App>) -> Response {
     let mounts: Vec<_> = app.engine.mounts().await.into_iter().map(form).collect();
     answer::found(&mounts)
 }
 
 /// `DELETE`: takes mounts down, those of an image or the one at a folder.
+#[utoipa::path(
+    delete,
+    path = layer_proto::mount::PATH,
+    tag = "layerd",
+    operation_id = "LayerdUnmount",
+    params(
+        ("what" = String, Query, description = "A folder, an image, or the ID of a mount."),
+    ),
+    responses(
+        (status = 200, description = "What was taken down.", body = Vec<Mount>),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn unmount(State(app): State<App>, params: Params) -> Result<Response, Failure> {
     let what = params.text("what").ok_or_else(|| {
         Failure::invalid("`what` is missing: it says what to unmount, by folder, image or ID of the mount")

@@ -26,19 +26,85 @@ pub(super) async fn named(
     if method == Method::DELETE {
         return remove(&app, path.name(), &params).await;
     }
-    let Some((name, word)) = path.name_and_word() else { return Ok(page_not_found()) };
-    match (&method, word) {
-        (&Method::GET, "json") => inspect(&app, name, &params, version).await,
-        (&Method::GET, "history") => history(&app, name, &params).await,
-        (&Method::POST, "tag") => tag(&app, name, &params).await,
-        (&Method::POST, "push") => push::push(&app, name, &params, &headers),
-        (&Method::GET, "get") => archives::saved(&app, &[name.to_owned()], &params).await,
-        (&Method::GET, "attestations") => attestations(&app, name, &params).await,
-        _ => Ok(page_not_found()),
+    let Some((name, operation)) = operation(&path, &method) else { return Ok(page_not_found()) };
+    match operation {
+        Operation::Inspect => inspect(&app, name, &params, version).await,
+        Operation::History => history(&app, name, &params).await,
+        Operation::Attestations => attestations(&app, name, &params).await,
+        Operation::Save => save(&app, name, &params).await,
+        Operation::Tag => tag(&app, name, &params).await,
+        Operation::Push => push::push(&app, name, &params, &headers),
     }
 }
 
-async fn inspect(app: &App, name: &str, params: &Params, version: ApiVersion) -> Result<Response, Failure> {
+/// What can be done with one image, beside removing it.
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    Inspect,
+    History,
+    Attestations,
+    Save,
+    Tag,
+    Push,
+}
+
+/// The method of each, and the word at the end of its path.
+const OPERATIONS: [(Method, &str, Operation); 6] = [
+    (Method::GET, "json", Operation::Inspect),
+    (Method::GET, "history", Operation::History),
+    (Method::GET, "attestations", Operation::Attestations),
+    (Method::GET, "get", Operation::Save),
+    (Method::POST, "tag", Operation::Tag),
+    (Method::POST, "push", Operation::Push),
+];
+
+fn operation<'a>(path: &'a ImagePath, method: &Method) -> Option<(&'a str, Operation)> {
+    let (name, word) = path.name_and_word()?;
+    let found = OPERATIONS.iter().find(|(known, end, _)| known == method && *end == word)?;
+    Some((name, found.2))
+}
+
+/// The paths of all, with the name of the image left open.
+#[cfg(test)]
+pub(super) fn paths() -> Vec<(Method, String)> {
+    let all = OPERATIONS.map(|(method, word, _)| (method, format!("/images/{{name}}/{word}")));
+    all.into_iter().chain([(Method::DELETE, "/images/{name}".to_owned())]).collect()
+}
+
+#[utoipa::path(
+    get,
+    path = "/images/{name}/get",
+    tag = "Docker",
+    operation_id = "ImageGet",
+    params(
+        ("name" = String, Path, description = "A name, an ID, or the beginning of an ID."),
+        ("platform" = Option<Vec<String>>, Query, description = "`os[/arch[/variant]]`, or an object in JSON; several."),
+    ),
+    responses(
+        (status = 200, description = "The image in an archive.", body = Vec<u8>, content_type = "application/x-tar"),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
+pub(super) async fn save(app: &App, name: &str, params: &Params) -> Result<Response, Failure> {
+    archives::saved(app, &[name.to_owned()], params).await
+}
+
+#[utoipa::path(
+    get,
+    path = "/images/{name}/json",
+    tag = "Docker",
+    operation_id = "ImageInspect",
+    params(
+        ("name" = String, Path, description = "A name, an ID, or the beginning of an ID."),
+        ("platform" = Option<String>, Query, description = "`os[/arch[/variant]]`, or an object in JSON."),
+        ("manifests" = Option<bool>, Query, description = "Tell its platforms; not together with `platform`."),
+    ),
+    responses(
+        (status = 200, description = "All that is known about the image.", body = layer_proto::ImageInspect),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
+pub(super) async fn inspect(app: &App, name: &str, params: &Params, version: ApiVersion) -> Result<Response, Failure> {
     if params.flag("manifests") && params.text("platform").is_some() {
         return Err(Failure::invalid("conflicting options: manifests and platform options cannot both be set"));
     }
@@ -51,13 +117,43 @@ async fn inspect(app: &App, name: &str, params: &Params, version: ApiVersion) ->
     Ok(answer::found(&form.at(version)))
 }
 
-async fn history(app: &App, name: &str, params: &Params) -> Result<Response, Failure> {
+#[utoipa::path(
+    get,
+    path = "/images/{name}/history",
+    tag = "Docker",
+    operation_id = "ImageHistory",
+    params(
+        ("name" = String, Path, description = "A name, an ID, or the beginning of an ID."),
+        ("platform" = Option<String>, Query, description = "`os[/arch[/variant]]`, or an object in JSON."),
+    ),
+    responses(
+        (status = 200, description = "The steps that made the image, newest first.", body = Vec<layer_proto::HistoryItem>),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
+pub(super) async fn history(app: &App, name: &str, params: &Params) -> Result<Response, Failure> {
     let steps = app.engine.history(name, params.platform()?.as_ref()).await?;
     let steps: Vec<_> = steps.into_iter().map(image_form::history).collect();
     Ok(answer::found(&steps))
 }
 
-async fn attestations(app: &App, name: &str, params: &Params) -> Result<Response, Failure> {
+#[utoipa::path(
+    get,
+    path = "/images/{name}/attestations",
+    tag = "Docker",
+    operation_id = "ImageAttestations",
+    params(
+        ("name" = String, Path, description = "A name, an ID, or the beginning of an ID."),
+        ("platform" = Option<Vec<String>>, Query, description = "`os[/arch[/variant]]`, or an object in JSON; several."),
+        ("type" = Option<Vec<String>>, Query, description = "Only statements of these types."),
+        ("statement" = Option<bool>, Query, description = "Tell the statements themselves."),
+    ),
+    responses(
+        (status = 200, description = "What builders state about the image.", body = Vec<layer_proto::image::AttestationStatement>),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
+pub(super) async fn attestations(app: &App, name: &str, params: &Params) -> Result<Response, Failure> {
     let platforms = params.platforms("platform")?;
     if platforms.len() > 1 {
         return Err(Failure::invalid("only one platform can be given"));
@@ -68,7 +164,23 @@ async fn attestations(app: &App, name: &str, params: &Params) -> Result<Response
     Ok(answer::found(&found))
 }
 
-async fn tag(app: &App, name: &str, params: &Params) -> Result<Response, Failure> {
+#[utoipa::path(
+    post,
+    path = "/images/{name}/tag",
+    tag = "Docker",
+    operation_id = "ImageTag",
+    params(
+        ("name" = String, Path, description = "A name, an ID, or the beginning of an ID."),
+        ("repo" = Option<String>, Query, description = "The new name; without one nothing happens."),
+        ("tag" = Option<String>, Query, description = "Its tag."),
+    ),
+    responses(
+        (status = 201, description = "The image has the name."),
+        (status = 200, description = "No name was given."),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
+pub(super) async fn tag(app: &App, name: &str, params: &Params) -> Result<Response, Failure> {
     // A quirk of docker: to give no name is no error.
     let Some(repository) = params.text("repo") else { return Ok(StatusCode::OK.into_response()) };
     let target = target(repository, params.text("tag"))?;
@@ -91,7 +203,23 @@ fn target(repository: &str, tag: Option<&str>) -> Result<Reference, Failure> {
     Ok(reference)
 }
 
-async fn remove(app: &App, name: &str, params: &Params) -> Result<Response, Failure> {
+#[utoipa::path(
+    delete,
+    path = "/images/{name}",
+    tag = "Docker",
+    operation_id = "ImageDelete",
+    params(
+        ("name" = String, Path, description = "A name, an ID, or the beginning of an ID."),
+        ("force" = Option<bool>, Query, description = "With all its names, and pins."),
+        ("noprune" = Option<bool>, Query, description = "Changes nothing."),
+        ("platforms" = Option<Vec<String>>, Query, description = "Only these platforms, which takes `force`."),
+    ),
+    responses(
+        (status = 200, description = "What was untagged and removed.", body = Vec<layer_proto::Removed>),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
+pub(super) async fn remove(app: &App, name: &str, params: &Params) -> Result<Response, Failure> {
     if name.trim().is_empty() {
         return Err(Failure::invalid("image name cannot be blank"));
     }

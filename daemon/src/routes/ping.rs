@@ -4,10 +4,30 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
 use layer_proto::ping;
 
+#[utoipa::path(
+    get,
+    path = "/_ping",
+    tag = "Docker",
+    operation_id = "SystemPing",
+    responses(
+        (status = 200, description = "The daemon is there. Headers say what it speaks.", body = String, content_type = "text/plain"),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn get() -> Response {
     answer(ping::BODY)
 }
 
+#[utoipa::path(
+    head,
+    path = "/_ping",
+    tag = "Docker",
+    operation_id = "SystemPingHead",
+    responses(
+        (status = 200, description = "The daemon is there. Headers say what it speaks."),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn head() -> Response {
     answer("")
 }

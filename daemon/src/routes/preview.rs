@@ -12,6 +12,24 @@ use crate::params::Params;
 use crate::{answer, status};
 
 /// `GET`: asks the registry, looks into the store, and writes nothing.
+#[utoipa::path(
+    get,
+    path = proto::PATH,
+    tag = "layerd",
+    operation_id = "LayerdPreview",
+    params(
+        ("fromImage" = String, Query, description = "The image."),
+        ("tag" = Option<String>, Query, description = "A tag or a digest."),
+        ("platform" = Option<String>, Query, description = "`os[/arch[/variant]]`, or an object in JSON."),
+        ("retries" = Option<u32>, Query, description = "How often a registry that fails is asked again."),
+        ("stallTimeout" = Option<u32>, Query, description = "How many seconds a registry may be silent."),
+        ("X-Registry-Auth" = Option<String>, Header, description = "A login in JSON, in URL-safe base64."),
+    ),
+    responses(
+        (status = 200, description = "What a pull would do.", body = proto::Preview),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn show(State(app): State<App>, params: Params, headers: HeaderMap) -> Result<Response, Failure> {
     let mut request = pull::request(&params, &headers)?;
     request.reference = request.reference.or_latest();

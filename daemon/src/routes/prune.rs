@@ -13,6 +13,19 @@ use crate::filters::Filters;
 use crate::params::Params;
 
 /// `POST /images/prune`.
+#[utoipa::path(
+    post,
+    path = "/images/prune",
+    tag = "Docker",
+    operation_id = "ImagePrune",
+    params(
+        ("filters" = Option<String>, Query, description = "Filters in JSON, `{\"key\":[\"value\"]}` or `{\"key\":{\"value\":true}}`: `dangling`, `until`, `label`, `label!`."),
+    ),
+    responses(
+        (status = 200, description = "What was removed.", body = PruneReport),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn prune(State(app): State<App>, params: Params) -> Result<Response, Failure> {
     let request = Filters::parse(params.text("filters"))?.prune()?;
     let pruned = app.engine.prune(request).await?;
@@ -22,6 +35,17 @@ pub(super) async fn prune(State(app): State<App>, params: Params) -> Result<Resp
 }
 
 /// `POST /layerd/v1/gc`.
+#[utoipa::path(
+    post,
+    path = layer_proto::collection::PATH,
+    tag = "layerd",
+    operation_id = "LayerdCollect",
+    request_body(content = CollectRequest),
+    responses(
+        (status = 200, description = "What was taken.", body = Collected),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn collect(State(app): State<App>, body: Body) -> Result<Response, Failure> {
     let body = body::bytes(body)?;
     let request = if body.is_empty() { CollectRequest::default() } else { body::json(&body)? };

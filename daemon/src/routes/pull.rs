@@ -50,10 +50,7 @@ pub(super) async fn create(State(app): State<App>, params: Params, headers: Head
         Some(first) => {
             Ok(([(CONTENT_TYPE, answer::JSON)], told(Told { first: Some(first), pull, requests, app })).into_response())
         }
-        None => {
-            let failure = Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the pull ended without a word");
-            Err(Failure { is_ours: true, ..failure })
-        }
+        None => Err(Failure::ours("the pull ended without a word")),
     }
 }
 

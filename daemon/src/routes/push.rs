@@ -17,6 +17,22 @@ use crate::{answer, registry_auth};
 /// Begins the push. As docker has it, the answer begins at once, and what goes wrong is told at its end.
 ///
 /// The push belongs to the answer: when the client goes, it is dropped.
+#[utoipa::path(
+    post,
+    path = "/images/{name}/push",
+    tag = "Docker",
+    operation_id = "ImagePush",
+    params(
+        ("name" = String, Path, description = "The repository."),
+        ("tag" = Option<String>, Query, description = "The tag; without one all tags."),
+        ("platform" = Option<String>, Query, description = "`os[/arch[/variant]]`, or an object in JSON."),
+        ("X-Registry-Auth" = Option<String>, Header, description = "A login in JSON, in URL-safe base64."),
+    ),
+    responses(
+        (status = 200, description = "Lines of progress, each an object as `ProgressLine` has it; an error is the last of them."),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) fn push(app: &App, name: &str, params: &Params, headers: &HeaderMap) -> Result<Response, Failure> {
     let push = app.engine.push(request(name, params, headers)?);
     let lines = stream::unfold(push, |mut push| async move {

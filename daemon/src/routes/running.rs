@@ -16,12 +16,35 @@ use crate::params::Params;
 use crate::{answer, progress};
 
 /// `GET`: those that run.
+#[utoipa::path(
+    get,
+    path = proto::PATH,
+    tag = "layerd",
+    operation_id = "LayerdPullList",
+    responses(
+        (status = 200, description = "The pulls that run, the oldest first.", body = Vec<proto::RunningPull>),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn list(State(app): State<App>) -> Response {
     let pulls: Vec<_> = app.engine.pulls().into_iter().map(form).collect();
     answer::found(&pulls)
 }
 
 /// `GET` of the progress of one. It changes nothing for the pull when the client goes.
+#[utoipa::path(
+    get,
+    path = proto::PROGRESS_PATH,
+    tag = "layerd",
+    operation_id = "LayerdPullFollow",
+    params(
+        ("what" = String, Query, description = "The number of a pull, or the name of its image."),
+    ),
+    responses(
+        (status = 200, description = "Lines of progress, each an object as `ProgressLine` has it: how far the pull is, and the rest as it happens."),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn follow(State(app): State<App>, params: Params) -> Result<Response, Failure> {
     let follow = app.engine.follow_pull(what(&params)?)?;
     let lines = stream::unfold(follow, |mut follow| async move {
@@ -32,6 +55,19 @@ pub(super) async fn follow(State(app): State<App>, params: Params) -> Result<Res
 }
 
 /// `DELETE`: ends some.
+#[utoipa::path(
+    delete,
+    path = proto::PATH,
+    tag = "layerd",
+    operation_id = "LayerdPullCancel",
+    params(
+        ("what" = String, Query, description = "The number of a pull, or the name of an image for all pulls of it."),
+    ),
+    responses(
+        (status = 200, description = "Those that were ended.", body = Vec<proto::RunningPull>),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn cancel(State(app): State<App>, params: Params) -> Result<Response, Failure> {
     let ended: Vec<_> = app.engine.cancel_pulls(what(&params)?)?.into_iter().map(form).collect();
     Ok(answer::found(&ended))

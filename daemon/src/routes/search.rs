@@ -19,6 +19,22 @@ const DEFAULT_LIMIT: u32 = 25;
 /// Docker Hub's own repositories are found without this in front.
 const OFFICIAL: &str = "library/";
 
+#[utoipa::path(
+    get,
+    path = "/images/search",
+    tag = "Docker",
+    operation_id = "ImageSearch",
+    params(
+        ("term" = String, Query, description = "What is looked for; with a registry in front, there."),
+        ("limit" = Option<u32>, Query, description = "The most that are told: 25 unless said otherwise, 100 at most."),
+        ("filters" = Option<String>, Query, description = "Filters in JSON, `{\"key\":[\"value\"]}` or `{\"key\":{\"value\":true}}`: `is-official`, `is-automated`, `stars`."),
+        ("X-Registry-Auth" = Option<String>, Header, description = "A login in JSON, in URL-safe base64."),
+    ),
+    responses(
+        (status = 200, description = "The repositories that were found, best first.", body = Vec<SearchResult>),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn search(State(app): State<App>, params: Params, headers: HeaderMap) -> Result<Response, Failure> {
     let limit = limit(params.text("limit"))?;
     let filter = SearchFilter::new(&Filters::parse(params.text("filters"))?)?;

@@ -14,6 +14,19 @@ use crate::params::Params;
 const TYPES: ApiVersion = ApiVersion::new(1, 42);
 
 /// `GET /system/df`.
+#[utoipa::path(
+    get,
+    path = "/system/df",
+    tag = "Docker",
+    operation_id = "SystemDataUsage",
+    params(
+        ("type" = Option<Vec<String>>, Query, description = "Only these: `image`, `container`, `volume`, `build-cache`."),
+    ),
+    responses(
+        (status = 200, description = "What is taken on the disk.", body = DiskUsage),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn docker(
     State(app): State<App>,
     Extension(version): Extension<ApiVersion>,
@@ -48,6 +61,16 @@ pub(super) async fn docker(
 }
 
 /// `GET /layerd/v1/df`.
+#[utoipa::path(
+    get,
+    path = layer_proto::store_usage::PATH,
+    tag = "layerd",
+    operation_id = "LayerdDataUsage",
+    responses(
+        (status = 200, description = "What the store and each image take on the disk.", body = StoreUsage),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn store(State(app): State<App>) -> Result<Response, Failure> {
     let store = app.engine.disk_usage().await?;
     let image = |usage: layer_engine::ImageUsage| ImageUsage {

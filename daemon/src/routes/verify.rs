@@ -17,6 +17,20 @@ use crate::failure::Failure;
 use crate::{answer, body, registry_auth};
 
 /// Begins to verify. The answer begins with the first event, so that what fails before has a status of its own; when the client goes, it stops.
+#[utoipa::path(
+    post,
+    path = verify::PATH,
+    tag = "layerd",
+    operation_id = "LayerdVerify",
+    params(
+        ("X-Registry-Auth" = Option<String>, Header, description = "A login in JSON, in URL-safe base64."),
+    ),
+    request_body(content = VerifyRequest),
+    responses(
+        (status = 200, description = "Lines, each an object as `ProgressLine` has it; those for programs have an `aux`."),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn verify(State(app): State<App>, headers: HeaderMap, body: body::Body) -> Result<Response, Failure> {
     let body = body::bytes(body)?;
     let request: VerifyRequest = body::json(&body)?;

@@ -7,6 +7,16 @@ use layer_proto::{ApiVersion, Component, Version};
 use super::machine;
 use crate::answer;
 
+#[utoipa::path(
+    get,
+    path = "/version",
+    tag = "Docker",
+    operation_id = "SystemVersion",
+    responses(
+        (status = 200, description = "The daemon's version, and that of its API.", body = Version),
+        (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),
+    )
+)]
 pub(super) async fn show() -> Response {
     answer::found(&version())
 }

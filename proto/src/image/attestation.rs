@@ -10,6 +10,7 @@ use crate::tolerant::null_as_default;
 ///
 /// Spec: in-toto attestation framework 1.0, statement.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AttestationStatement {
     /// The statement's blob.
@@ -20,5 +21,6 @@ pub struct AttestationStatement {
     pub predicate_type: String,
     /// The statement itself, as it was made. Left out unless it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub statement: Option<Box<RawValue>>,
 }

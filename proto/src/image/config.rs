@@ -13,6 +13,7 @@ pub type Set = BTreeMap<String, Empty>;
 
 /// `{}`: the value of each name in a [`Set`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Empty {}
 
 /// How to run a container of the image.
@@ -20,6 +21,7 @@ pub struct Empty {}
 /// The members that stand on every answer are plain; those that only an image which sets them has are optional. The last group belongs to
 /// containers and was shown for images before version 1.50, always empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Config {
     /// The default arguments or command.
@@ -30,6 +32,7 @@ pub struct Config {
     pub env: Option<Vec<String>>,
     /// The ports that the program listens on, `80/tcp`. Left out when the image names none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<BTreeMap<String, Empty>>))]
     pub exposed_ports: Option<Set>,
     /// The health check as the image has it. Left out when it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +51,7 @@ pub struct Config {
     #[serde(deserialize_with = "null_as_default")]
     pub user: String,
     /// The folders meant for volumes.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<BTreeMap<String, Empty>>))]
     pub volumes: Option<Set>,
     /// The folder that the program starts in.
     #[serde(deserialize_with = "null_as_default")]

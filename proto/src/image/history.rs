@@ -9,6 +9,7 @@ pub const MISSING: &str = "<missing>";
 
 /// One step.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct HistoryItem {
     /// The comment of the step.

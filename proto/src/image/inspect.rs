@@ -10,6 +10,7 @@ use crate::{ApiVersion, Descriptor, ZERO_TIME};
 
 /// One image in full.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ImageInspect {
     /// The image's ID, `sha256:<hex>`.
@@ -102,6 +103,7 @@ impl ImageInspect {
 
 /// How layers become a tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct GraphDriver {
     /// Folders of the image, by role. `null` where the daemon doesn't give them away.
@@ -119,6 +121,7 @@ impl Default for GraphDriver {
 
 /// The layers of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RootFs {
     /// Always `layers`.
     #[serde(rename = "Type", default, deserialize_with = "null_as_default")]
@@ -136,6 +139,7 @@ impl Default for RootFs {
 
 /// What the daemon itself noted about an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Metadata {
     /// When a name last came to point at the image, RFC 3339; [`ZERO_TIME`] when that isn't known.

@@ -7,6 +7,7 @@ use crate::{Descriptor, Platform};
 
 /// One manifest of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ManifestSummary {
     /// Its digest.
@@ -32,6 +33,7 @@ pub struct ManifestSummary {
 
 /// What a manifest describes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ManifestKind {
     /// An image for one platform.
@@ -46,6 +48,7 @@ pub enum ManifestKind {
 
 /// Bytes of one manifest with all that it names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ManifestSize {
     /// The packed bytes that are stored.
@@ -56,6 +59,7 @@ pub struct ManifestSize {
 
 /// A manifest that describes an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ImageData {
     /// The platform that it runs on.
@@ -70,6 +74,7 @@ pub struct ImageData {
 
 /// Bytes of an image's unpacked layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct UnpackedSize {
     /// The bytes.
@@ -78,6 +83,7 @@ pub struct UnpackedSize {
 
 /// A manifest that describes an attestation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AttestationData {
     /// The digest of the manifest that it speaks about.

@@ -10,6 +10,7 @@ use crate::{ApiVersion, Descriptor};
 
 /// One image in the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ImageSummary {
     /// How many containers use it; -1 for "not counted", which is all that versions before 1.51 say.

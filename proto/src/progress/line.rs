@@ -12,6 +12,7 @@ use crate::tolerant::null_as_default;
 
 /// One line of progress. Which members it has says what kind of line it is; the constructors make each kind that there is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProgressLine {
     /// Text to print as it is, with its line ends. Loads send it, pulls don't.
@@ -42,6 +43,7 @@ pub struct ProgressLine {
 
 /// How far something is. Members that are zero or empty are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct ProgressDetail {
     /// What is done. Negative only from foreign daemons, for "unknown".
@@ -68,6 +70,7 @@ const fn is_zero(number: &i64) -> bool {
 
 /// What went wrong after the stream began.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct ErrorDetail {
     /// A number for the kind of error. Left out when zero, as it is on every line seen so far.
@@ -86,6 +89,7 @@ pub struct ErrorDetail {
 
 /// The `aux` of the very last line of a pull that went well. Docker has no such line; its client passes over it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Pulled {
     /// The image's ID, `sha256:<hex>`.

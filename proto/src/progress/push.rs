@@ -10,6 +10,7 @@ use crate::tolerant::null_as_default;
 
 /// The `aux` of the line that follows the line of each tag that was pushed, as docker with its older store has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Pushed {
     /// The tag.
@@ -24,6 +25,7 @@ pub struct Pushed {
 
 /// The `aux` of the line that says that a manifest was pushed in place of the index that leads to it, since not all of the index is here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct IndexReplaced {
     /// Always true.

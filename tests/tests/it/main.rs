@@ -19,6 +19,7 @@ mod crash;
 mod damage;
 mod disk;
 mod docker_cli;
+mod elsewhere;
 mod full_disk;
 mod layering;
 mod lifecycle;

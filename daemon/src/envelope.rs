@@ -27,6 +27,15 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_ID: &str = "X-Request-Id";
 const SERVER_NAME: &str = concat!("layerd/", env!("CARGO_PKG_VERSION"), " (linux)");
 
+/// Who is on the other side of a connection, as the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// The user.
+    pub(crate) uid: u32,
+    /// The process that made the connection; none if it is in a namespace that isn't seen from here.
+    pub(crate) pid: Option<i32>,
+}
+
 /// The version that a client speaks, as the path had it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Asked(Option<String>);
@@ -60,7 +69,9 @@ fn split_version(path: &str) -> Option<(&str, &str)> {
 /// Handles a request in a span of its own, and gives its answer what all answers have.
 pub(crate) async fn handle(request: Request, next: Next) -> Response {
     let id = next_id();
-    let span = tracing::info_span!("request", id, method = %request.method(), path = request.uri().path());
+    let peer = request.extensions().get::<Peer>().copied();
+    let (uid, pid) = (peer.map(|peer| peer.uid), peer.and_then(|peer| peer.pid));
+    let span = tracing::info_span!("request", id, method = %request.method(), path = request.uri().path(), uid, pid);
     async move {
         let mut request = whole(request).await;
         let is_routed = request.extensions().get::<MatchedPath>().is_some();

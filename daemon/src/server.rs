@@ -14,8 +14,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service;
+use tower::{Service, ServiceExt as _};
 
+use crate::envelope::Peer;
 use crate::listen::{Socket, SocketFile};
 
 /// How long a client may take to send the head of a request, the silence before it included. Long enough for clients that keep their
@@ -117,9 +118,14 @@ where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
-    if let Ok(peer) = stream.peer_cred() {
-        tracing::debug!(uid = peer.uid(), pid = peer.pid(), "connected");
-    }
+    let peer = stream.peer_cred().ok().map(|peer| Peer { uid: peer.uid(), pid: peer.pid() });
+    tracing::debug!(?peer, "connected");
+    let service = service.map_request(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
+        request
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // Written as docker writes them, for scripts that look at headers by eye.

@@ -123,7 +123,9 @@ async fn every_answer_has_an_id_that_the_log_knows() {
     let other = daemon.get("/images/nosuch/json").await;
     let id = missing.header("X-Request-Id").unwrap();
     assert_ne!(Some(id), other.header("X-Request-Id"));
-    assert!(daemon.log().contains(&format!("request{{id=\"{id}\" method=GET path=\"/images/nosuch/json\"}}")));
+    // Whoever asked is named, too: here that is this process.
+    let me = format!("uid={} pid={}", rustix::process::getuid().as_raw(), std::process::id());
+    assert!(daemon.log().contains(&format!("request{{id=\"{id}\" method=GET path=\"/images/nosuch/json\" {me}}}")));
 }
 
 #[tokio::test]

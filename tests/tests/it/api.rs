@@ -16,7 +16,7 @@ use crate::service::Daemon;
 const CURRENT: &str = "1.51";
 const TAKEN: std::ops::RangeInclusive<u16> = 24..=55;
 
-struct Answer {
+pub(crate) struct Answer {
     status: StatusCode,
     headers: HeaderMap,
     body: String,
@@ -36,7 +36,7 @@ impl Answer {
     }
 
     #[track_caller]
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.body);
         assert_eq!(self.header("content-type"), "application/json");
         serde_json::from_str(&self.body).unwrap()
@@ -52,7 +52,7 @@ async fn ask(daemon: &Daemon, method: Method, path: &str) -> Answer {
     Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body).unwrap() }
 }
 
-async fn get(daemon: &Daemon, path: &str) -> Answer {
+pub(crate) async fn get(daemon: &Daemon, path: &str) -> Answer {
     ask(daemon, Method::GET, path).await
 }
 

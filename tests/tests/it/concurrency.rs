@@ -4,8 +4,9 @@ use std::fs;
 
 use layer_testkit::debian_images::stacked;
 use layer_testkit::registry::{Fault, Gate, Registry, Target};
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
+use crate::api::get;
 use crate::service::{Daemon, Running, Stalled, eventually};
 
 /// How many connections to the daemon there are.
@@ -94,4 +95,42 @@ fn root_pulls_and_removals_do_not_get_in_each_other_s_way() {
     daemon.layer(&["pull", "--quiet", &name]).ok();
     let folder = daemon.layer(&["mount", &name]).ok();
     assert_eq!(fs::read_to_string(format!("{folder}/changed")).unwrap(), "5");
+}
+
+/// How many ask for the list at once, and how many pulls run meanwhile.
+const LISTING: usize = 1000;
+const PULLING: usize = 8;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_a_thousand_clients_list_images_while_eight_pulls_run() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    let (daemon, registry) = (Daemon::start(), Registry::start().unwrap());
+    let gate = Gate::new();
+    let names: Vec<String> = (0..PULLING)
+        .map(|number| registry.put_image(&format!("lab/app{number}"), "1", &stacked(3, number as u64 + 50)))
+        .collect();
+    daemon.layer(&["pull", "--quiet", &names[0]]).ok();
+    daemon.layer(&["tag", &names[0], "lab/kept:1"]).ok();
+    daemon.layer(&["rmi", &names[0]]).ok();
+    registry.fault(Target::AnyBlob, Fault::Hold(gate.clone()));
+    let pulls: Vec<Running> =
+        names[1..].iter().map(|name| Running::start(&mut daemon.layer_command(&["pull", "--quiet", name]))).collect();
+    let more = Running::start(&mut daemon.layer_command(&["pull", "--quiet", &names[0]]));
+    eventually("all pulls run", || daemon.layer(&["pulls", "-q"]).ok().lines().count() >= PULLING - 1);
+    let daemon = std::sync::Arc::new(daemon);
+    let clients: Vec<_> = (0..LISTING)
+        .map(|_| {
+            let daemon = std::sync::Arc::clone(&daemon);
+            tokio::spawn(async move { get(&daemon, "/images/json").await.json() })
+        })
+        .collect();
+    gate.open();
+    for client in clients {
+        assert!(client.await.unwrap().as_array().is_some_and(|images| !images.is_empty()));
+    }
+    for (pull, name) in pulls.into_iter().zip(&names[1..]) {
+        assert_eq!(pull.end().ok(), *name);
+    }
+    assert_eq!(more.end().ok(), names[0]);
 }

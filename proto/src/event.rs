@@ -11,10 +11,10 @@ use crate::tolerant::null_as_default;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Event {
-    /// The same as `action`, for clients of before 1.22; absent where there is no `id`.
+    /// The same as `action`, for clients of before 1.22.
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_as_default")]
     pub status: String,
-    /// The same as the actor's ID, likewise.
+    /// The same as the actor's ID, likewise; absent where that is empty.
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_as_default")]
     pub id: String,
     /// What kind of thing it happened to: always `image` here.
@@ -63,7 +63,7 @@ mod tests {
         let event: Event = serde_json::from_str(text).unwrap();
         assert_eq!(event.actor.attributes["name"], "busybox");
         assert_eq!(serde_json::to_string(&event).unwrap(), text);
-        let prune = Event { status: String::new(), id: String::new(), ..event };
-        assert!(serde_json::to_string(&prune).unwrap().starts_with(r#"{"Type":"image","#));
+        let prune = Event { status: "prune".to_owned(), id: String::new(), ..event };
+        assert!(serde_json::to_string(&prune).unwrap().starts_with(r#"{"status":"prune","Type":"image","#));
     }
 }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use http::header::CONTENT_TYPE;
 use jiff::{Timestamp, Zoned};
-use layer_engine::{Action, EventReader, ImageEvent};
+use layer_engine::{EventReader, ImageEvent};
 use layer_proto::{Actor, Event};
 
 use super::App;
@@ -99,10 +99,9 @@ impl Follower {
 
 fn form(event: &ImageEvent) -> Event {
     let action = event.action.name().to_owned();
-    // Docker leaves the older members out of what happened to no image in particular.
-    let older = event.action != Action::Prune;
     Event {
-        status: if older { action.clone() } else { String::new() },
+        status: action.clone(),
+        // What happened to no image in particular has none, and docker leaves the member out.
         id: event.actor.clone(),
         kind: "image".to_owned(),
         action,

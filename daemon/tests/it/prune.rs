@@ -52,6 +52,9 @@ async fn an_image_whose_tag_moves_is_listed_without_a_name_until_it_is_pruned() 
     assert_eq!(pruned["ImagesDeleted"], json!([{"Untagged": old.digest()}, {"Deleted": old.digest()}]));
     assert!(pruned["SpaceReclaimed"].as_u64().unwrap() > 0);
     assert_eq!(prune(&daemon, json!({})).await, json!({"ImagesDeleted": null, "SpaceReclaimed": 0}));
+    let events = daemon.get("/v1.51/events?since=1&until=0s&filters=%7B%22event%22%3A%5B%22prune%22%5D%7D").await;
+    let first: Value = serde_json::from_str(events.text().lines().next().unwrap()).unwrap();
+    assert_eq!((&first["status"], first.get("id")), (&json!("prune"), None));
     assert_eq!(daemon.get("/v1.51/images/json").await.json().as_array().unwrap().len(), 1);
 }
 

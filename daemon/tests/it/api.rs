@@ -98,6 +98,8 @@ async fn what_is_not_supported_is_said_and_what_looks_for_containers_goes_on() {
     assert_eq!(daemon.get("/containers/json").await.json(), json!([]));
     assert_eq!(daemon.get("/networks").await.json(), json!([]));
     assert_eq!(daemon.get("/volumes").await.json(), json!({"Volumes": [], "Warnings": null}));
+    let cache = daemon.ask("POST", "/build/prune").await.json();
+    assert_eq!(cache, json!({"CachesDeleted": null, "SpaceReclaimed": 0}));
 }
 
 #[tokio::test]

@@ -35,9 +35,9 @@ pub struct ImageSummary {
 /// All about one platform of an image.
 #[derive(Clone, Debug)]
 pub struct ImageDetail {
-    /// The digest of its top descriptor.
+    /// The digest of its descriptor.
     pub id: ImageId,
-    /// What its names lead to.
+    /// What its names lead to, or the manifest of the platform that was asked for.
     pub descriptor: Descriptor,
     /// Its names with tags, in docker's short form.
     pub repo_tags: Vec<String>,
@@ -99,13 +99,14 @@ impl Engine {
             let found = lookup::find(&shared.store, &name)?;
             let variant = found.variant(&shared.store, platform.as_ref()).map_err(|error| named(error, &name))?;
             let index = if variant.descriptor.digest == found.target.digest { 0 } else { found.target.size };
+            let descriptor = if platform.is_some() { &variant.descriptor } else { &found.target };
             Ok(ImageDetail {
-                id: found.id(),
+                id: ImageId(descriptor.digest),
+                descriptor: descriptor.clone(),
                 repo_tags: found.repo_tags(),
                 repo_digests: found.repo_digests(),
                 size: variant.packed_size().saturating_add(index),
                 last_tagged: found.since,
-                descriptor: found.target,
                 platform: variant.platform,
                 config: variant.config,
             })

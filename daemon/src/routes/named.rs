@@ -108,8 +108,12 @@ pub(super) async fn inspect(app: &App, name: &str, params: &Params, version: Api
     if params.flag("manifests") && params.text("platform").is_some() {
         return Err(Failure::invalid("conflicting options: manifests and platform options cannot both be set"));
     }
-    let image = app.engine.image(name, params.platform()?.as_ref()).await?;
+    let platform = params.platform()?;
+    let image = app.engine.image(name, platform.as_ref()).await?;
+    // What the index says of a platform belongs to whom asks for it.
+    let entry = platform.map(|_| image_form::entry(&image.descriptor));
     let mut form = image_form::inspect(image);
+    form.descriptor = entry.or(form.descriptor);
     if params.flag("manifests") {
         let manifests = app.engine.manifests(name).await?;
         form.manifests = Some(manifests.into_iter().map(image_form::manifest).collect());

@@ -155,7 +155,11 @@ async fn a_platform_can_be_asked_for() {
     );
     let pulled = daemon.ask("POST", &format!("{}&platform=linux%2Farm64", crate::daemon::pull_target(&name))).await;
     assert_eq!(pulled.status, 200);
-    assert_eq!(daemon.get(&target(&format!("platform={arm}"))).await.json()["Architecture"], "arm64");
+    let shown = daemon.get(&target(&format!("platform={arm}"))).await.json();
+    assert_eq!((&shown["Architecture"], &shown["Id"]), (&json!("arm64"), &json!(of("linux/arm64").digest())));
+    assert_eq!(shown["Descriptor"]["digest"], shown["Id"]);
+    assert_eq!(shown["Descriptor"]["platform"], json!({"architecture": "arm64", "os": "linux"}));
+    assert_eq!(daemon.get(&target("")).await.json()["Id"], index.digest());
     assert_eq!(daemon.get(&target("")).await.json()["Architecture"], "amd64");
     let both = daemon.get(&target(&format!("manifests=1&platform={arm}"))).await;
     assert_eq!(both.status, 400);

@@ -142,7 +142,18 @@ impl Daemon {
 
     /// The same, with some headers.
     pub(crate) async fn stream(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Stream {
-        Stream::open(&self.socket, method, target, headers, Vec::new()).await
+        self.stream_with(method, target, headers, Vec::new()).await
+    }
+
+    /// The same, with a body, too.
+    pub(crate) async fn stream_with(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Stream {
+        Stream::open(&self.socket, method, target, headers, body).await
     }
 
     /// Pulls an image, and expects all to go well.

@@ -9,6 +9,7 @@ mod daemon;
 mod distribution;
 mod elsewhere;
 mod events;
+mod golden;
 mod http;
 mod images;
 mod life;

@@ -146,7 +146,12 @@ impl Journal {
             Done::Pulled(outcome) => self.note_transfer(Action::Pull, outcome.image, &outcome.reference),
             Done::Pushed(image, name) => self.note_transfer(Action::Push, image, name),
             Done::Loaded(image) => self.note(Action::Load, image, &image.to_string()),
-            Done::Imported(image) => self.note(Action::Import, image, &image.to_string()),
+            Done::Imported(image, name) => {
+                if let Some(name) = name {
+                    self.note(Action::Tag, image, &name.familiar());
+                }
+                self.note(Action::Import, image, &image.to_string());
+            }
             _ => {}
         }
     }

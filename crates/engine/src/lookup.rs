@@ -70,13 +70,11 @@ impl Found {
         ImageId(self.target.digest)
     }
 
-    /// The names as docker lists them.
+    /// The names as docker lists them: those with a digest alone are among the tags, too.
     pub(crate) fn repo_tags(&self) -> Vec<String> {
-        self.names
-            .iter()
-            .filter(|named| named.reference.tag().is_some())
-            .map(|named| named.reference.familiar())
-            .collect()
+        let mut names: Vec<_> = self.names.iter().map(|named| named.reference.familiar()).collect();
+        names.sort();
+        names
     }
 
     /// The repositories that the image is known from, each with its digest.

@@ -118,7 +118,7 @@ fn run(inner: &Arc<Inner>, request: ImportRequest, body: BodyReader) -> Result<I
     give_names(store, &target, request.name.as_slice())?;
     let image = ImageId(target.digest);
     store.touch(image);
-    inner.done(Done::Imported(image));
+    inner.done(Done::Imported(image, request.name.as_ref()));
     tracing::info!(%image, "imported");
     Ok(image)
 }

@@ -76,8 +76,8 @@ pub enum Done<'a> {
     Pushed(ImageId, &'a Reference),
     /// It was read from an archive.
     Loaded(ImageId),
-    /// It was made of a tar of files.
-    Imported(ImageId),
+    /// It was made of a tar of files, and got this name if it got one.
+    Imported(ImageId, Option<&'a Reference>),
 }
 
 struct Observer(Box<dyn Fn(Done<'_>) + Send + Sync>);

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use layer_digest::{BlobId, ImageId};
+use layer_digest::{BlobId, Digest, ImageId};
 use layer_reference::Reference;
+use layer_store::{Store, StoredImage};
 
 use super::plan::Plan;
 use super::resolve::Resolved;
@@ -28,8 +29,10 @@ pub(super) async fn finish(
         for (id, bytes) in &resolved.documents {
             store.put_blob(*id, bytes)?;
         }
+        // What a digest names is here if the repository has it here, by whatever name.
+        let is_known = name.digest().is_some() && is_known(store, &name, resolved.top.digest);
         let before = store.set_name(&name, &resolved.top)?;
-        let unchanged = before.is_some_and(|before| before.digest == resolved.top.digest);
+        let unchanged = is_known || before.is_some_and(|before| before.digest == resolved.top.digest);
         // Its manifest leads to them, so the repository has them, wherever they came from.
         let parts = plan.layers.iter().map(|layer| layer.blob());
         let parts = parts.chain([BlobId(resolved.manifest.config.digest)]);
@@ -42,4 +45,10 @@ pub(super) async fn finish(
         Ok(outcome)
     });
     task.await.map_err(|error| PullCause::Task(error.into()))?
+}
+
+/// Whether an image has a name in the repository of `name`.
+fn is_known(store: &Store, name: &Reference, image: Digest) -> bool {
+    let named = |known: &StoredImage| known.names.iter().any(|it| it.reference.repository() == name.repository());
+    store.images().iter().any(|known| known.target.digest == image && named(known))
 }

@@ -24,6 +24,7 @@ pub(super) struct World {
     pub(super) gate: Gate,
     pub(super) names: Names,
     slow: Registry,
+    searched: String,
     place: Place,
     _kept: Kept,
 }
@@ -78,6 +79,7 @@ impl World {
             }
             names.add(name, host);
         }
+        let searched = plain.host();
         let kept = Kept {
             _registries: [hub, plain, public],
             _debian: [open, basic, token],
@@ -85,7 +87,7 @@ impl World {
             _users: users,
             _tokens: tokens,
         };
-        Self { gate, names, slow, place, _kept: kept }
+        Self { gate, names, slow, searched, place, _kept: kept }
     }
 
     pub(super) fn start(&self) -> Daemon {
@@ -93,6 +95,8 @@ impl World {
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
             command.env_remove(name).env_remove(name.to_ascii_lowercase());
         }
+        // Docker Hub searches elsewhere than it has its images.
+        command.args(["--search-registry", &self.searched]);
         self.place.start_with(command.arg("--certs-dir").arg(self.place.path().join("certs.d")))
     }
 
@@ -165,6 +169,11 @@ fn plain(names: &mut Names) -> Registry {
     put("lostblob", "1", "lost", &lost);
     plain.fault(Target::Blob(corrupt.layers[0].blob.digest.clone()), Fault::Flip { at: 1000 });
     plain.remove("lab/lostblob", &lost.layers[0].blob.digest);
+    let results = ["alpine", "busybox", "hello-world"].map(
+        |name| json!({"name": name, "description": "", "star_count": 60, "is_official": true, "is_automated": false}),
+    );
+    let found = json!({"num_results": results.len(), "results": results}).to_string().into_bytes();
+    plain.fault(Target::Path("/v1/search".to_owned()), Fault::Status { code: 200, headers: Vec::new(), body: found });
     plain
 }
 

@@ -99,6 +99,17 @@ pub(crate) fn of_pull(error: &PullError) -> Failure {
     }
 }
 
+/// A registry that was asked what it has. docker hands on here what it says: its status, by which programs tell that a login is wanted, and its
+/// words when there is no such manifest.
+pub(crate) fn of_inquiry(error: &PullError) -> Failure {
+    let failure = of_pull(error);
+    match error.kind() {
+        Kind::Unauthorized | Kind::Denied => Failure { status: of(error.kind()), ..failure },
+        Kind::NotFound => Failure::not_found("manifest unknown: manifest unknown").with_hint(failure.body.hint),
+        _ => failure,
+    }
+}
+
 /// The registry at which a login may help, as images are named by it. `None` where the pull failed for another reason, and where the registry
 /// knows very well who asks, and says no.
 pub(crate) fn login_wanted(error: &PullError) -> Option<String> {

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, Uri};
-use layer_engine::{Kind, Patience, PullRequest};
+use layer_engine::{Patience, PullRequest};
 use layer_proto::DistributionInspect;
 use layer_reference::Reference;
 
@@ -34,14 +34,7 @@ pub(super) async fn inspect(State(app): State<App>, uri: Uri, headers: HeaderMap
     reference.check_reserved()?;
     let credentials = registry_auth::credentials(&headers);
     let request = PullRequest { reference, platform: None, credentials, patience: Patience::default() };
-    let remote = app.engine.remote(&request).await.map_err(|error| {
-        let failure = status::of_pull(&error);
-        match error.kind() {
-            // Here docker hands on what the registry says, and programs look for that.
-            Kind::NotFound => Failure::not_found("manifest unknown: manifest unknown").with_hint(failure.body.hint),
-            _ => failure,
-        }
-    })?;
+    let remote = app.engine.remote(&request).await.map_err(|error| status::of_inquiry(&error))?;
     let platforms: Vec<_> = remote.platforms.into_iter().map(image_form::platform).collect();
     Ok(answer::found(&DistributionInspect {
         descriptor: image_form::descriptor(&remote.descriptor),

@@ -55,7 +55,7 @@ async fn a_login_is_shown_to_the_registry() {
     registry.set_auth(Auth::Basic { user: "lab".to_owned(), password: "sesame".to_owned() });
     let target = format!("/distribution/{name}/json");
     let refused = daemon.get(&target).await;
-    assert_eq!(refused.status, 404);
+    assert_eq!(refused.status, 401);
     assert!(refused.message().contains("pull access denied"), "{}", refused.message());
     let login = URL_SAFE.encode(json!({"username": "lab", "password": "sesame"}).to_string());
     let told: Value = daemon.send("GET", &target, &[("X-Registry-Auth", &login)], Vec::new()).await.json();

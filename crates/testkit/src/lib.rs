@@ -3,6 +3,7 @@
 //! It owns its own tar writer, its own manifests and its own digests. It must never use a crate of the product, or it could not contradict
 //! one; and no crate of the product may depend on it.
 
+pub mod clients;
 mod content;
 pub mod debian;
 pub mod debian_images;

@@ -14,6 +14,7 @@ mod archive_faults;
 mod archives;
 mod bundle;
 mod client;
+mod clients;
 mod concurrency;
 mod crash;
 mod damage;

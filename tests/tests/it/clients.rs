@@ -166,3 +166,12 @@ fn root_docker_py_s_own_tests() {
     show(&said, " passed, ");
     assert!(!said.contains(" skipped"), "a test that isn't run must have its reason here");
 }
+
+#[test]
+fn root_dockerode() {
+    let modules = clients::dockerode().unwrap();
+    let lab = Lab::new();
+    let mut node = lab.program("node");
+    node.args(["--test", "images.test.js"]).current_dir(Path::new(SOURCES).join("node")).env("NODE_PATH", modules);
+    show(&run(&mut node).ok(), "pass ");
+}

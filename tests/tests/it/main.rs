@@ -12,6 +12,7 @@ mod access;
 mod api;
 mod archive_faults;
 mod archives;
+mod bollard;
 mod bundle;
 mod client;
 mod clients;

@@ -176,6 +176,11 @@ impl Running {
         send(&self.child, signal);
     }
 
+    /// What it has printed so far.
+    pub(crate) fn stdout(&self) -> String {
+        fs::read_to_string(self.output.path().join("stdout")).unwrap()
+    }
+
     /// What it has said so far.
     pub(crate) fn stderr(&self) -> String {
         fs::read_to_string(self.output.path().join("stderr")).unwrap()

@@ -68,6 +68,17 @@ pub(crate) fn install_programs(shell: &Shell) -> Result<()> {
     Ok(())
 }
 
+/// Installs what makes environments of Python, which Debian has apart from Python itself.
+pub(crate) fn install_venv(shell: &Shell) -> Result<()> {
+    if cmd!(shell, "python3 -c 'import ensurepip, venv'").quiet().ignore_stdout().ignore_stderr().run().is_ok() {
+        return Ok(());
+    }
+    println!("missing, and installed now: python3-venv");
+    let _environment = shell.push_env("DEBIAN_FRONTEND", "noninteractive");
+    cmd!(shell, "apt-get update -qq").run()?;
+    Ok(cmd!(shell, "apt-get install -qq -y --no-install-recommends python3-venv").run()?)
+}
+
 /// Installs docker's client alone. Its package has a daemon as well, which would start at once and change this machine's network.
 fn install_docker(shell: &Shell) -> Result<()> {
     let folder = tempfile::tempdir()?;

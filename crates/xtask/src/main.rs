@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "chores talk to whoever runs them")]
 
+mod clients;
 mod demo;
 mod machine;
 mod test;

@@ -121,7 +121,11 @@ fn root_docker_py() {
     let python = clients::docker_py().unwrap();
     let lab = Lab::new();
     let folder = Path::new(SOURCES).join("python");
-    show(&run(&mut pytest(lab.program(python), &folder, &[])).ok(), " passed in ");
+    // What the daemon advertises, and what programs of some years ago ask for.
+    for version in ["auto", "1.41"] {
+        let mut pytest = pytest(lab.program(&python), &folder, &[]);
+        show(&run(pytest.env("CLIENT_TEST_API", version)).ok(), " passed in ");
+    }
 }
 
 /// Those of docker-py's own tests about images and the daemon that are not run, and why.

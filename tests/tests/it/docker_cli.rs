@@ -11,7 +11,7 @@ use layer_testkit::layer::LayerBuilder;
 use layer_testkit::registry::{Auth, Registry, TokenAuth};
 use serde_json::{Value, json};
 
-use crate::service::{Daemon, Running, eventually};
+use crate::service::{Daemon, Running, eventually, run};
 
 /// Twelve digits of a digest, as docker shows it.
 fn short(digest: &str) -> &str {
@@ -538,4 +538,34 @@ fn root_what_was_pushed_is_seen_at_the_registry() {
     assert_eq!(seen["Descriptor"]["digest"], pair.images[0].digest());
     let said = pair.daemon.docker(&["push", "--platform", "linux/s390x", &target]).fails(1);
     assert!(said.contains("linux/s390x"), "{said}");
+}
+
+/// Clients of all years: docker's own at the versions that it spoke then.
+#[test]
+fn root_older_versions_are_spoken() {
+    let pair = Pair::new();
+    let (name, id) = (&pair.names[0], short(pair.images[0].digest()));
+    let archive = pair.daemon.path("old.tar");
+    let archive = archive.to_str().unwrap();
+    for version in ["1.24", "1.32", "1.41", "1.43", "1.45", "1.48"] {
+        let docker = |words: &[&str]| run(pair.daemon.docker_command(words).env("DOCKER_API_VERSION", version));
+        assert_eq!(docker(&["version", "--format", "{{.Client.APIVersion}}"]).ok(), version);
+        let text = docker(&["pull", name]).ok();
+        assert!(text.contains(&format!("Status: Image is up to date for {name}")), "{version}: {text}");
+        assert_eq!(docker(&["images", "--quiet", name]).ok(), id, "{version}");
+        let format = "{{.Os}} {{.Config.Cmd}} {{len .RootFS.Layers}}";
+        assert_eq!(docker(&["inspect", "--format", format, name]).ok(), "linux [sh] 2", "{version}");
+        assert_eq!(docker(&["history", "--quiet", name]).ok(), format!("{id}\n<missing>"), "{version}");
+        docker(&["tag", name, "old:1"]).ok();
+        docker(&["save", "--output", archive, "old:1"]).ok();
+        assert_eq!(docker(&["rmi", "old:1"]).ok(), "Untagged: old:1", "{version}");
+        assert_eq!(docker(&["load", "--input", archive]).ok(), "Loaded image: old:1", "{version}");
+        docker(&["rmi", "old:1"]).ok();
+        if version != "1.24" {
+            // Older ones have neither.
+            assert_eq!(docker(&["image", "prune", "--force"]).ok(), "Total reclaimed space: 0B", "{version}");
+            let text = docker(&["system", "df", "--format", "{{.Type}} {{.TotalCount}}"]).ok();
+            assert!(text.starts_with("Images 2\n"), "{version}: {text}");
+        }
+    }
 }

@@ -104,3 +104,8 @@ def test_what_runs_containers_is_refused_by_name(client, box):
     with pytest.raises(docker.errors.APIError, match="it runs no containers") as raised:
         client.containers.create(box.id)
     assert raised.value.status_code == 501
+
+
+def test_pruning_what_there_is_none_of(client):
+    for prune in (client.containers.prune, client.networks.prune, client.volumes.prune, client.images.prune_builds):
+        assert prune().get("SpaceReclaimed", 0) == 0

@@ -74,7 +74,10 @@ pub(crate) async fn handle(request: Request, next: Next) -> Response {
     let span = tracing::info_span!("request", id, method = %request.method(), path = request.uri().path(), uid, pid);
     async move {
         let mut request = whole(request).await;
-        let is_routed = request.extensions().get::<MatchedPath>().is_some();
+        // Docker's API has no other methods, on whatever path.
+        let is_known =
+            matches!(*request.method(), Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::DELETE);
+        let is_routed = is_known && request.extensions().get::<MatchedPath>().is_some();
         let response = if !is_routed || (request.method() == Method::HEAD && request.uri().path() != "/_ping") {
             failure::page_not_found()
         } else {

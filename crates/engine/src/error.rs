@@ -251,6 +251,8 @@ impl EngineError {
             Self::Stopped => Kind::Cancelled,
             // Nobody was asked: what should name somebody doesn't.
             Self::Registry(RegistryError::BadRequest { .. }) => Kind::Invalid,
+            // The settings have put somebody else in its place, who is not to be shown a login.
+            Self::Registry(RegistryError::NobodyToAsk { .. }) => Kind::NotFound,
             Self::Registry(error) => Kind::from(error),
             Self::ManyNames { .. }
             | Self::Mounted { .. }

@@ -43,7 +43,10 @@ impl Client {
         let policy = RetryPolicy { tries: self.shared.retry.tries.min(TRIES), ..self.shared.retry.clone() };
         let patience = self.shared.patience;
         let answer = with_retries(&policy, &Told::default(), || async {
-            let site = self.shared.registry(&host, &context)?;
+            // What is said of certificates there holds, and what is said of mirrors doesn't: they have what a registry has.
+            let endpoints = self.shared.endpoints(&host, &context)?;
+            let nobody = || RegistryError::NobodyToAsk { context: Box::new(context.clone()) };
+            let site = endpoints.last().ok_or_else(nobody)?;
             let request = Request {
                 method: Method::GET,
                 url: url.clone(),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use crate::auth::{Credentials, basic_header};
 use crate::body::{read_capped, refuse};
 use crate::client::Client;
-use crate::context::{Asked, Context, Role};
+use crate::context::{Asked, Context};
 use crate::error::{Kind, RegistryError};
 use crate::host::{Endpoint, key_of};
 use crate::retry::{RetryPolicy, Told, with_retries};
@@ -91,11 +91,12 @@ impl Client {
         let own = if domain == HUB.0 { HUB.1 } else { domain };
         let context = Context::new(key_of(own), Asked::Search { term: request.term.clone() });
         let needed = context.asked.needs(&Method::GET);
+        let endpoints = self.shared.endpoints(domain, &context)?;
+        let Some((last, mirrors)) = endpoints.split_last() else {
+            return Err(RegistryError::NobodyToAsk { context: Box::new(context) });
+        };
         let mut said: Vec<String> = Vec::new();
-        for mirror in self.shared.endpoints(domain, &context)?.iter() {
-            if mirror.is_trusted || !matches!(mirror.role, Role::Mirror(_)) || !mirror.capabilities.cover(needed) {
-                continue;
-            }
+        for mirror in mirrors.iter().filter(|mirror| mirror.capabilities.cover(needed)) {
             match self.search_at(mirror, request, &Credentials::NONE, &context).await {
                 Ok(found) => return Ok(found),
                 // A mirror that knows no search isn't worth a word.
@@ -104,6 +105,10 @@ impl Client {
             }
         }
         let context = Context { mirrors: said.into(), ..context };
+        if !last.is_trusted {
+            // The administrator has put somebody in the registry's place.
+            return self.search_at(last, request, &Credentials::NONE, &context).await;
+        }
         let registry = self.shared.registry(own, &context)?;
         self.search_at(&registry, request, credentials, &context).await
     }

@@ -25,14 +25,26 @@ const PARAMIKO: &str = "class Channel:\n    pass\n";
 /// # Errors
 /// There is no Python with `venv`, or a package can't be had.
 pub fn docker_py() -> Result<PathBuf> {
-    let list = source("python/requirements.txt");
+    Ok(environment("docker-py", "python/requirements.txt")?.join("bin/python"))
+}
+
+/// Makes an environment with schemathesis, which asks an API what its document says that it can be asked. Gives the program.
+///
+/// # Errors
+/// As for [`docker_py`].
+pub fn schemathesis() -> Result<PathBuf> {
+    Ok(environment("schemathesis", "python/schemathesis.txt")?.join("bin/schemathesis"))
+}
+
+/// Makes an environment of a list of packages. Gives its folder.
+fn environment(name: &str, list: &str) -> Result<PathBuf> {
+    let list = source(list);
     let interpreter = said(Command::new("python3").args(["-c", "import sys; print(sys.version, sys.executable)"]))?;
-    let made = once("docker-py", &[&fs::read(&list).context("read the list")?, interpreter.as_bytes()], |folder| {
+    once(name, &[&fs::read(&list).context("read the list")?, interpreter.as_bytes()], |folder| {
         said(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
         let mut pip = pip(folder, "install");
         said(pip.arg("--require-hashes").arg("--requirement").arg(&list)).map(drop)
-    })?;
-    Ok(made.join("bin/python"))
+    })
 }
 
 /// Fetches docker-py's own tests. Gives the folder that has them in `tests`.

@@ -1,7 +1,7 @@
 //! Clients of others, by which tests talk to the daemon. They come from where their languages keep packages, which not every machine can reach.
 
 use anyhow::{Context as _, Result};
-use layer_testkit::clients::{docker_py, docker_py_tests, dockerode};
+use layer_testkit::clients::{docker_py, docker_py_tests, dockerode, schemathesis};
 use xshell::Shell;
 
 use crate::machine;
@@ -16,13 +16,17 @@ pub(crate) struct Missing {
 
 type Install = fn(&Shell) -> Result<()>;
 
-const CLIENTS: [(&str, &str, Install); 3] = [
+const CLIENTS: [(&str, &str, Install); 4] = [
     ("docker-py", "test(=clients::root_docker_py)", |shell| {
         machine::install_venv(shell).context("install python3-venv")?;
         docker_py().map(drop)
     }),
     ("docker-py by its own tests", "test(=clients::root_docker_py_s_own_tests)", |_| {
         docker_py_tests(&docker_py()?).map(drop)
+    }),
+    ("schemathesis", "test(=clients::root_the_document_is_true)", |shell| {
+        machine::install_venv(shell).context("install python3-venv")?;
+        schemathesis().map(drop)
     }),
     ("dockerode", "test(=clients::root_dockerode)", |_| dockerode().map(drop)),
 ];

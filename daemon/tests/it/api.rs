@@ -66,6 +66,8 @@ async fn other_paths_and_methods_are_not_found() {
         ("GET", "/images/alpine"),
         ("POST", "/images/alpine/json"),
         ("PATCH", "/layerd/v1/mounts"),
+        ("TRACE", "/networks"),
+        ("OPTIONS", "/build"),
     ] {
         let answer = daemon.ask(method, target).await;
         assert_eq!(answer.status, 404, "{method} {target}");

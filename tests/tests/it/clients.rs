@@ -2,7 +2,9 @@
 //!
 //! The clients are installed by `cargo xtask test`, or else by the first test that needs them.
 
-use std::path::Path;
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use layer_testkit::clients::{self, SOURCES};
@@ -10,6 +12,7 @@ use layer_testkit::debian::{DebianRegistry, Htpasswd, push};
 use layer_testkit::debian_images::host_platform;
 use layer_testkit::image::{Image, ImageBuilder, IndexBuilder};
 use layer_testkit::layer::LayerBuilder;
+use layer_testkit::registry::Registry;
 use serde_json::{Value, json};
 
 use crate::service::{Daemon, run};
@@ -169,6 +172,62 @@ fn root_docker_py_s_own_tests() {
     let said = run(&mut pytest).ok();
     show(&said, " passed, ");
     assert!(!said.contains(" skipped"), "a test that isn't run must have its reason here");
+}
+
+/// Hands connections on to a daemon's socket, for programs that know TCP alone. Gives the address. It ends with the process.
+fn relay(socket: PathBuf) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (client, daemon) = (client.unwrap(), UnixStream::connect(&socket).unwrap());
+            let (mut from_client, mut to_daemon) = (client.try_clone().unwrap(), daemon.try_clone().unwrap());
+            let (mut from_daemon, mut to_client) = (daemon, client);
+            // Who goes first takes the other along; a connection that breaks off is the program's affair.
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from_client, &mut to_daemon);
+                let _ = to_daemon.shutdown(Shutdown::Write);
+            });
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from_daemon, &mut to_client);
+                let _ = to_client.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn root_the_document_is_true() {
+    let program = clients::schemathesis().unwrap();
+    let registry = Registry::start().unwrap();
+    registry.put_image("lab/box", "1", &image(&platforms().0, "box", "2023-11-14T22:13:20Z"));
+    let mut daemon = Daemon::prepare();
+    // All registries are this one, so that nothing is asked of anybody else whatever names come up.
+    let folder = daemon.path("certs.d/_default");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("hosts.toml"), format!("server = '{}'\n", registry.url())).unwrap();
+    let mut command = daemon.command();
+    command.arg("--certs-dir").arg(daemon.path("certs.d")).args(["--retries", "0", "--connect-timeout", "1"]);
+    daemon.launch(&mut command);
+    let address = relay(daemon.socket());
+    let python = Path::new(SOURCES).join("python");
+    let document = Path::new(SOURCES).join("../../docs/openapi.json");
+    // At random, and of an image that is here.
+    for name in [None, Some("lab/box:1")] {
+        daemon.layer(&["pull", "--quiet", "lab/box:1"]).ok();
+        let mut config = std::fs::read_to_string(python.join("schemathesis.toml")).unwrap();
+        if let Some(name) = name {
+            config = format!("{config}\n[parameters]\n\"path.name\" = \"{name}\"\nfromImage = \"{name}\"\n");
+        }
+        std::fs::write(daemon.path("schemathesis.toml"), config).unwrap();
+        let mut schemathesis = daemon.clean(&program);
+        schemathesis.arg("--config-file").arg(daemon.path("schemathesis.toml")).arg("run").arg(&document);
+        schemathesis.args(["--url", &format!("http://{address}"), "--request-timeout", "60"]);
+        // It writes its notes where it is.
+        schemathesis.current_dir(daemon.path(""));
+        show(&run(&mut schemathesis).ok(), "No issues found");
+    }
 }
 
 #[test]

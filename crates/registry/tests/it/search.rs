@@ -93,3 +93,23 @@ async fn a_registry_that_fails_once_is_asked_again() {
     assert_eq!(client.search(&request(&server, "app"), &Credentials::NONE).await.unwrap().len(), 2);
     assert_eq!(server.count("/v1/search"), 2);
 }
+
+#[tokio::test]
+async fn who_stands_in_the_registrys_place_is_searched_in_its_place() {
+    let server = Server::start(|seen, _| match &*seen.path {
+        "/v1/search" => answer(200, &[], FOUND),
+        _ => answer(200, &[], "the file"),
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("_default")).unwrap();
+    let hosts = format!("server = 'http://{}'\n", server.address);
+    std::fs::write(folder.path().join("_default/hosts.toml"), hosts).unwrap();
+    let client = Client::new(Options { certs_dirs: vec![folder.path().to_owned()], ..options() }).unwrap();
+    for registry in [None, Some("r.example".to_owned())] {
+        let request = SearchRequest { registry, term: "app".to_owned(), limit: 25 };
+        assert_eq!(client.search(&request, &Credentials::NONE).await.unwrap().len(), 2);
+    }
+    // What isn't a registry's has no mirrors.
+    assert!(client.download(&server.url("/file")).await.is_ok());
+}

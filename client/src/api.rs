@@ -96,13 +96,13 @@ impl Api {
     }
 
     /// All that is known about one image, in the daemon's own words.
-    pub(crate) async fn inspect(&self, image: &str) -> Result<Box<RawValue>, Error> {
-        self.get(&Target::image(image, "/json").text).await
+    pub(crate) async fn inspect(&self, image: &str, platform: Option<&str>) -> Result<Box<RawValue>, Error> {
+        self.get(&Target::image_for(image, "/json", platform).text).await
     }
 
     /// The steps that made an image, newest first.
-    pub(crate) async fn history(&self, image: &str) -> Result<Vec<HistoryItem>, Error> {
-        self.get(&Target::image(image, "/history").text).await
+    pub(crate) async fn history(&self, image: &str, platform: Option<&str>) -> Result<Vec<HistoryItem>, Error> {
+        self.get(&Target::image_for(image, "/history", platform).text).await
     }
 
     /// Gives an image another name.
@@ -372,6 +372,15 @@ impl Target {
         encode(&mut text, image, b"/:@");
         text.push_str(rest);
         Self { text, queried: false }
+    }
+
+    /// The same, for a platform as it was typed.
+    fn image_for(image: &str, rest: &str, platform: Option<&str>) -> Self {
+        let mut target = Self::image(image, rest);
+        if let Some(platform) = platform {
+            target.query("platform", platform);
+        }
+        target
     }
 
     /// What to pull.

@@ -310,6 +310,9 @@ pub(crate) struct InspectArgs {
     /// Names, IDs or beginnings of IDs
     #[arg(required = true, value_name = "IMAGE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) images: Vec<String>,
+    /// Which platform of the image [default: the daemon's own]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) platform: Option<String>,
 }
 
 /// `layer history`.
@@ -327,6 +330,9 @@ pub(crate) struct HistoryArgs {
     /// How to write the list
     #[arg(long, value_enum, default_value_t, conflicts_with = "quiet")]
     pub(crate) format: Format,
+    /// Which platform of the image [default: the daemon's own]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) platform: Option<String>,
 }
 
 /// `layer tag`.

@@ -16,7 +16,8 @@ const COMMAND: usize = 45;
 
 /// Prints the steps that made an image.
 pub(super) async fn run(api: &Api, args: HistoryArgs) -> Result<Exit, Error> {
-    let steps = api.history(&args.image).await.map_err(|error| error.during("history", args.image.as_str()))?;
+    let steps = api.history(&args.image, args.platform.as_deref()).await;
+    let steps = steps.map_err(|error| error.during("history", args.image.as_str()))?;
     let now = age::now();
     if args.quiet {
         for step in &steps {

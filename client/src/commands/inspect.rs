@@ -13,7 +13,7 @@ pub(super) async fn run(api: &Api, args: InspectArgs) -> Result<Exit, Error> {
     let mut found = Vec::with_capacity(args.images.len());
     let mut errors = Vec::new();
     for image in args.images {
-        match api.inspect(&image).await {
+        match api.inspect(&image, args.platform.as_deref()).await {
             Ok(answer) => found.push(answer),
             Err(error @ Error::Unreachable { .. }) => return Err(error),
             Err(error) => errors.push(error.during("inspect", image)),

@@ -220,7 +220,7 @@ fn name_in(status: &str) -> Option<&str> {
 }
 
 async fn id_of(api: &Api, name: &str) -> Option<String> {
-    let answer = api.inspect(name).await.ok()?;
+    let answer = api.inspect(name, None).await.ok()?;
     let image: ImageInspect = serde_json::from_str(answer.get()).ok()?;
     Some(image.id)
 }

@@ -67,6 +67,12 @@ fn platforms_are_sent_as_typed() {
     assert_eq!(run(&mut layer(&daemon, words)), done("Deleted: sha256:00\n"));
     assert_eq!(daemon.lines(), ["DELETE /v1.51/images/a?force=1&platforms=linux%2Farm64&platforms=linux%2Farm%2Fv7"]);
     let daemon = Daemon::always(200, json!([]));
+    for command in ["inspect", "history"] {
+        run(&mut layer(&daemon, [command, "--platform", "linux/arm/v7", "a"]));
+    }
+    let asked = ["json", "history"].map(|word| format!("GET /v1.51/images/a/{word}?platform=linux%2Farm%2Fv7"));
+    assert_eq!(daemon.lines(), asked);
+    let daemon = Daemon::always(200, json!([]));
     run(&mut layer(&daemon, ["images", "--tree"]));
     assert_eq!(daemon.lines(), ["GET /v1.51/images/json?manifests=1"]);
 }

@@ -48,6 +48,15 @@ impl DebianRegistry {
         Self::start_in(tempfile::tempdir().context("make a folder for the registry")?, sections)
     }
 
+    /// Starts a registry that is open to all, and keeps what it has in a folder of its own under `place`: for more than a temporary folder may
+    /// have room for.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_under(place: &Path) -> Result<Self> {
+        Self::start_in(tempfile::tempdir_in(place).context("make a folder for the registry")?, "")
+    }
+
     /// Starts it anew on another port, with all that it holds: under TLS, and for those alone who show a certificate of `clients`, if any.
     ///
     /// # Errors

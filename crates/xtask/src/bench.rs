@@ -89,11 +89,12 @@ pub(crate) fn inside(layerd: &Path, layer: &Path, words: &[&str]) -> Result<()> 
     let place = place()?;
     let out = options.out.clone().unwrap_or_else(|| place.join("results"));
     std::fs::create_dir_all(&out).with_context(|| format!("make `{}`", out.display()))?;
+    let disk = disk::Disk::make(&folder, options.disk_size(), options.peer_root.as_deref())?;
+    // Only now there is all that programs in the other root need to be asked for their version.
     let peers = peers::find(layerd, layer, &options)?;
     println!("== Measured: {}", peers.iter().map(|peer| peer.name()).collect::<Vec<_>>().join(", "));
     let scenarios = scenario::chosen(&options)?;
     let corpus = corpus::Corpus::open(&place, options.quick)?;
-    let disk = disk::Disk::make(&folder, options.disk_size(), options.peer_root.as_deref())?;
     let meter = meter::Meter::new(&folder)?;
     let mut results = results::Results::new(&options, &disk, &meter, &peers)?;
     let mut bench = scenario::Bench { options, corpus, disk, meter, peers, folder };

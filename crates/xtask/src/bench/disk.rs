@@ -147,6 +147,8 @@ fn mounts() -> Result<Vec<String>> {
 /// Shows a root beside ours what programs in it need. Folders in memory hide what they would leave there.
 fn join_root(shell: &Shell, root: &Path) -> Result<()> {
     ensure!(root.join("usr/bin").is_dir(), "`{}` is not the root of a system", root.display());
+    // Programs in there change how their root is mounted, so it has to be a mount.
+    cmd!(shell, "mount --bind {root} {root}").quiet().run()?;
     let at = |name: &str| root.join(name);
     for name in ["mnt", "proc", "sys", "dev", "run", "tmp"] {
         fs::create_dir_all(at(name)).with_context(|| format!("make `{}`", at(name).display()))?;

@@ -80,9 +80,9 @@ mod tests {
 
     #[test]
     fn options_are_read_or_refused() {
-        let options = Options::parse(&["--quick", "--peers", "none", "--only", "cold,api"]).unwrap().unwrap();
+        let options = Options::parse(&["--quick", "--peers", "none", "--only", "cold,rest"]).unwrap().unwrap();
         assert!(options.quick && !options.wants_peer("podman"));
-        assert_eq!(options.only, ["cold", "api"]);
+        assert_eq!(options.only, ["cold", "rest"]);
         let all = Options::parse(&[]).unwrap().unwrap();
         assert!(all.wants_peer("podman") && all.rounds == 3);
         assert!(Options::parse(&["--help"]).unwrap().is_none());

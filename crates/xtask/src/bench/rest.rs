@@ -26,14 +26,19 @@ pub(crate) fn run(bench: &mut Bench, results: &mut Results) -> Result<()> {
     let (mut served, names) = bench.serve(std::slice::from_ref(&busy))?;
     let small = put_small(&mut served, count)?;
     for index in 0..bench.peers.len() {
-        let Some(socket) = bench.peers[index].api() else { continue };
-        let peer = bench.peers[index].name();
+        let (peer, socket) = (bench.peers[index].name(), bench.peers[index].api());
+        if bench.peers[index].daemon()?.is_none() || bench.peers[index].lines_only() {
+            continue;
+        }
         let rounds = bench.options.rounds;
         let measured = bench.session(index, |session| {
             fill(session, &small)?;
             let rest = at_rest(session, small.len(), rounds)?;
-            let mut latencies = requests(session, &socket, &small)?;
-            latencies.extend(while_busy(session, &socket, &small, &names)?);
+            let mut latencies = Vec::new();
+            if let Some(socket) = &socket {
+                latencies.extend(requests(session, socket, &small)?);
+                latencies.extend(while_busy(session, socket, &small, &names)?);
+            }
             Ok((rest, latencies))
         });
         match measured {

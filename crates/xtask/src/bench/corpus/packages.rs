@@ -18,7 +18,9 @@ impl Packages {
     pub(crate) fn new(folder: &Path) -> Result<Self> {
         let folder = folder.join("packages");
         // apt wants the second, too.
-        fs::create_dir_all(folder.join("partial")).context("make a folder for packages")?;
+        for place in ["partial", "none/partial"] {
+            fs::create_dir_all(folder.join(place)).context("make a folder for packages")?;
+        }
         Ok(Self { folder })
     }
 
@@ -62,7 +64,8 @@ impl Packages {
     fn ask(&self, packages: &[String], closure: bool) -> Result<BTreeSet<String>> {
         let shell = Shell::new()?;
         let text = if closure {
-            let options = self.options();
+            // Of what is there already, apt would say nothing.
+            let options = options(&self.folder.join("none"));
             cmd!(shell, "apt-get -qq {options...} --print-uris install {packages...}").quiet().ignore_stderr().read()?
         } else {
             cmd!(shell, "apt-get -qq --print-uris download {packages...}").quiet().ignore_stderr().read()?
@@ -83,7 +86,7 @@ impl Packages {
         }
         let shell = Shell::new()?;
         if closure {
-            let options = self.options();
+            let options = options(&self.folder);
             cmd!(shell, "apt-get -qq {options...} --download-only install {packages...}")
                 .quiet()
                 .ignore_stdout()
@@ -101,23 +104,12 @@ impl Packages {
         }
         Ok(())
     }
+}
 
-    /// As if nothing were installed, and nothing of this machine's state is touched.
-    fn options(&self) -> Vec<String> {
-        let archives = format!("Dir::Cache::archives={}/", self.folder.display());
-        [
-            "-y",
-            "--no-install-recommends",
-            "-o",
-            "Dir::State::status=/dev/null",
-            "-o",
-            "Debug::NoLocking=true",
-            "-o",
-            "APT::Sandbox::User=root",
-            "-o",
-            &archives,
-        ]
-        .map(str::to_owned)
-        .to_vec()
-    }
+/// As if nothing were installed, and nothing of this machine's state is touched.
+fn options(archives: &Path) -> Vec<String> {
+    let archives = format!("Dir::Cache::archives={}/", archives.display());
+    let settings = ["Dir::State::status=/dev/null", "Debug::NoLocking=true", "APT::Sandbox::User=root", &archives];
+    let settings = settings.into_iter().flat_map(|setting| ["-o", setting]);
+    ["-y", "--no-install-recommends"].into_iter().chain(settings).map(str::to_owned).collect()
 }

@@ -122,6 +122,15 @@ impl Disk {
         in_ours(place) || root.and_then(|root| place.strip_prefix(root)).is_some_and(in_ours)
     }
 
+    /// What is taken of it: bytes, and inodes.
+    pub(crate) fn used(&self) -> Result<(u64, u64)> {
+        let shell = &self.shell;
+        let text = cmd!(shell, "df --block-size=1 --output=used,iused {DISK}").quiet().read()?;
+        let mut words = text.lines().last().context("`df` tells of the disk")?.split_whitespace();
+        let mut number = || Ok::<_, anyhow::Error>(words.next().context("`df` tells a number")?.parse()?);
+        Ok((number()?, number()?))
+    }
+
     /// How long it takes until all that was written is on it, in seconds.
     pub(crate) fn sync(&self) -> Result<f64> {
         let begun = std::time::Instant::now();

@@ -34,19 +34,23 @@ fn line(text: &mut String, words: &str) {
 
 fn pulls(text: &mut String, results: &Results, scenario: &str, image: &str) {
     line(text, &format!("\n### {scenario}: `{image}`, {}\n", results.described(image)));
-    line(text, "| who | wall s | sync after s | CPU s | daemon's peak MiB | all processes' peak MiB | blobs fetched |");
-    line(text, "| --- | --- | --- | --- | --- | --- | --- |");
+    line(
+        text,
+        "| who | wall s | sync after s | CPU s | daemon's peak MiB | all processes' peak MiB | blobs fetched | on disk MB |",
+    );
+    line(text, "| --- | --- | --- | --- | --- | --- | --- | --- |");
     for peer in results.peers() {
         let spread = |pick: fn(&Usage) -> f64| results.spread(scenario, image, peer, pick);
         let Some(wall) = spread(|usage| usage.wall) else { continue };
-        let traffic =
+        let last =
             results.runs.iter().rev().find(|run| run.scenario == scenario && run.image == image && &run.peer == peer);
-        let fetched = traffic.map_or(String::new(), |run| run.traffic.gets.to_string());
+        let fetched = last.map_or(0, |run| run.traffic.gets);
+        let stored = last.map_or(0, |run| run.stored / 1_000_000);
         let daemon = spread(|usage| usage.daemon_peak.map_or(f64::NAN, |peak| peak as f64 / MEBIBYTE));
         line(
             text,
             &format!(
-                "| {peer} | {} | {} | {} | {} | {} | {fetched} |",
+                "| {peer} | {} | {} | {} | {} | {} | {fetched} | {stored} |",
                 cell(Some(wall), 2),
                 cell(spread(|usage| usage.sync), 2),
                 cell(spread(|usage| usage.cpu), 2),
@@ -57,7 +61,7 @@ fn pulls(text: &mut String, results: &Results, scenario: &str, image: &str) {
     }
     if scenario.starts_with("cold") {
         if let Some(limit) = results.limit(image) {
-            line(text, &format!("| *this machine's limit* | {:.2} | | {:.2} | | | |", limit.wall, limit.cpu));
+            line(text, &format!("| *this machine's limit* | {:.2} | | {:.2} | | | | |", limit.wall, limit.cpu));
         }
         line(text, "\n| part alone | wall s | CPU s |\n| --- | --- | --- |");
         for (name, wall, cpu) in results.part_medians(image) {

@@ -27,6 +27,9 @@ pub(crate) struct Run {
     pub(crate) usage: Usage,
     /// What the registry was asked for.
     pub(crate) traffic: Traffic,
+    /// What is taken of the disk afterwards, in bytes, and in inodes.
+    pub(crate) stored: u64,
+    pub(crate) inodes: u64,
 }
 
 /// How long a request took, of many, in milliseconds.

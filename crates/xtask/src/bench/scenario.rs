@@ -191,8 +191,12 @@ impl Bench {
                 continue;
             }
             let peer = self.peers[index].name().to_owned();
-            match self.session(index, &mut work) {
-                Ok((usage, traffic)) => {
+            let measured = self.session(index, |session| {
+                let (usage, traffic) = work(session)?;
+                Ok((usage, traffic, session.disk.used()?))
+            });
+            match measured {
+                Ok((usage, traffic, (stored, inodes))) => {
                     println!(
                         "{peer:<20} wall {:7.3} s, sync {:6.3} s, CPU {:7.3} s, peak {:4} MiB, {} blobs fetched",
                         usage.wall,
@@ -201,7 +205,8 @@ impl Bench {
                         usage.daemon_peak.unwrap_or(usage.peak) >> 20,
                         traffic.gets
                     );
-                    results.runs.push(Run { scenario, image: image.to_owned(), peer, round, usage, traffic });
+                    let image = image.to_owned();
+                    results.runs.push(Run { scenario, image, peer, round, usage, traffic, stored, inodes });
                 }
                 Err(error) if index == 0 => return Err(error.context(peer)),
                 Err(error) => {
@@ -249,7 +254,17 @@ fn cold(bench: &mut Bench, results: &mut Results, name: &'static str, image: &st
     for round in 0..bench.options.rounds {
         results.parts(image, subject.measure(&mut bench.disk, &bench.meter)?);
         served.warm(&pattern)?;
-        bench.turn(results, name, image, round, everywhere, |session| watched(&served, session, &names))?;
+        bench.turn(results, name, image, round, everywhere, |session| {
+            let measured = watched(&served, session, &names)?;
+            // Who reports success before the files are there would win every comparison. Hard links take no inodes.
+            let made = session.disk.used()?.1;
+            ensure!(
+                session.peer.yields() != Yield::Folders || made > pattern.files() / 2,
+                "it has made {made} files of {}",
+                pattern.files()
+            );
+            Ok(measured)
+        })?;
     }
     if let Some(limit) = results.limit(image) {
         println!("{:<20} wall {:7.3} s, CPU {:20.3} s", "this machine's limit", limit.wall, limit.cpu);

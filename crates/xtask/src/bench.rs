@@ -18,10 +18,11 @@ mod scenario;
 mod served;
 mod stats;
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use xshell::Shell;
 
 use crate::machine::{self, Build};
@@ -35,7 +36,8 @@ const FOLDER: &str = "LAYERD_BENCH_FOLDER";
 const SCRIPT: &str = r#"
     exec 9>"$LAYERD_BENCH_FOLDER/../lock"
     flock --nonblock 9 || { echo "another benchmark runs here" >&2; rm -rf "$LAYERD_BENCH_FOLDER"; exit 1; }
-    unshare --mount --pid --fork --kill-child --mount-proc -- sh -c '"$0" "$@" & wait "$!"' "$0" bench-inside "$@" &
+    setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc -- \
+        sh -c '"$0" "$@" & wait "$!"' "$0" bench-inside "$@" &
     child=$!
     trap 'kill -KILL "$child" 2>/dev/null' INT TERM HUP
     wait "$child"
@@ -64,16 +66,14 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     let place = place()?;
     std::fs::create_dir_all(&place).with_context(|| format!("make `{}`", place.display()))?;
     let folder = tempfile::Builder::new().prefix("layerd-bench-").tempdir_in(&place)?.keep();
-    let status = Command::new("sh")
+    let error = Command::new("sh")
         .args(["-c", SCRIPT])
         .arg(std::env::current_exe()?)
         .args([programs.layerd, programs.layer])
         .args(words)
         .env(FOLDER, folder)
-        .status()
-        .context("run `sh`")?;
-    ensure!(status.success(), "the benchmark failed");
-    Ok(())
+        .exec();
+    Err(error).context("run `sh`")
 }
 
 /// Where corpus, disk and results lie: beside what cargo builds.

@@ -4,6 +4,7 @@ mod packages;
 mod recipe;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -14,6 +15,7 @@ use layer_testkit::{Blob, Content};
 use serde::{Deserialize, Serialize};
 use xshell::{Shell, cmd};
 
+use super::limit;
 use packages::Packages;
 pub(crate) use recipe::{LayerRecipe, Pack};
 
@@ -88,10 +90,19 @@ impl Corpus {
         }
         println!("making the layer `{name}`");
         let work = tempfile::tempdir_in(&self.folder).context("make a folder")?;
-        let tree = work.path().join("tree");
-        fs::create_dir(&tree).context("make a folder")?;
-        self.packages.extract(recipe, &tree)?;
-        let stored = pack(&self.folder, &tree, &name, recipe.pack)?;
+        let stored = if recipe.pack == Pack::Gzip {
+            let tree = work.path().join("tree");
+            fs::create_dir(&tree).context("make a folder")?;
+            self.packages.extract(recipe, &tree)?;
+            pack(&self.folder, &tree, &name)?
+        } else {
+            // The very same tar, packed otherwise.
+            let same = self.layer(&recipe.clone().packed_by(Pack::Gzip))?;
+            let tar = work.path().join("layer.tar");
+            let mut out = fs::File::create(&tar).context("create a tar")?;
+            limit::inflate(&self.folder.join(&same.file), |bytes| Ok(out.write_all(bytes)?))?;
+            pack_tar(&self.folder, &tar, &name, recipe.pack, same.files)?
+        };
         // The note comes last: without it the layer is made anew.
         fs::write(&note, serde_json::to_vec_pretty(&stored)?)?;
         Ok(stored)
@@ -127,14 +138,19 @@ pub(crate) fn layer(folder: &Path, stored: &Stored) -> Result<Layer> {
     })
 }
 
-/// Packs a tree into the file of a layer in `folder`.
-pub(crate) fn pack(folder: &Path, tree: &Path, name: &str, pack: Pack) -> Result<Stored> {
+/// Packs a tree into the file of a layer in `folder`, by gzip.
+pub(crate) fn pack(folder: &Path, tree: &Path, name: &str) -> Result<Stored> {
     let shell = Shell::new()?;
     let tar = tree.with_file_name("layer.tar");
     let files = cmd!(shell, "find {tree} -mindepth 1 -not -type d -printf x").quiet().read()?.len() as u64;
     cmd!(shell, "tar --create --file {tar} --sort name --numeric-owner --owner 0 --group 0 --format gnu -C {tree} .")
         .quiet()
         .run()?;
+    pack_tar(folder, &tar, name, Pack::Gzip, files)
+}
+
+fn pack_tar(folder: &Path, tar: &Path, name: &str, pack: Pack, files: u64) -> Result<Stored> {
+    let shell = Shell::new()?;
     let file = format!("layers/{name}.{}", pack.suffix());
     let packed = folder.join(&file);
     match pack {
@@ -147,9 +163,9 @@ pub(crate) fn pack(folder: &Path, tree: &Path, name: &str, pack: Pack) -> Result
         file,
         pack,
         digest: digest(&shell, &packed)?,
-        diff_id: digest(&shell, &tar)?,
+        diff_id: digest(&shell, tar)?,
         packed: size(&packed)?,
-        unpacked: size(&tar)?,
+        unpacked: size(tar)?,
         files,
     })
 }

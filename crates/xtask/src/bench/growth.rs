@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use layer_testkit::debian_images::{host_platform, stacked};
 use layer_testkit::image::{Image, ImageBuilder};
 
-use super::corpus::{self, Pack};
+use super::corpus;
 use super::meter::Usage;
 use super::results::{Growth, Results};
 use super::scenario::Bench;
@@ -99,7 +99,7 @@ fn tree_image(work: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -
     let tree = work.join(name).join("tree");
     fs::create_dir_all(&tree).context("make a folder")?;
     fill(&tree)?;
-    let stored = corpus::pack(work, &tree, name, Pack::Gzip)?;
+    let stored = corpus::pack(work, &tree, name)?;
     fs::remove_dir_all(work.join(name)).context("remove a folder")?;
     Ok(ImageBuilder::new().platform(&host_platform()).layer(corpus::layer(work, &stored)?).build())
 }

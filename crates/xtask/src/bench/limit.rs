@@ -103,8 +103,14 @@ impl Subject {
             done"#,
         )?;
         let sync = disk.sync()?;
-        let write =
-            self.run(disk, meter, r#"cat "$@" | dd of="$0/all" bs=1M iflag=fullblock conv=fsync status=none"#)?;
+        let write = self.run(
+            disk,
+            meter,
+            r#"for tar; do
+                dd if="$tar" of="$0/all" bs=1M oflag=append conv=notrunc status=none || exit 1
+            done
+            sync "$0/all""#,
+        )?;
         let part = |usage: Usage| Part { wall: usage.wall, cpu: usage.cpu };
         Ok(Parts { inflate, hash_wire, hash_tar, create: part(create), sync, write: part(write) })
     }

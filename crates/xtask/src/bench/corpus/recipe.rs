@@ -43,6 +43,11 @@ impl LayerRecipe {
         Self { label, packages, below: Vec::new(), closure: false, copies: 1, change: None, pack: Pack::Gzip }
     }
 
+    /// The same layer, packed otherwise.
+    pub(crate) fn packed_by(self, pack: Pack) -> Self {
+        Self { pack, ..self }
+    }
+
     /// The name of its file.
     pub(crate) fn name(&self) -> String {
         let change = self.change.as_ref().map_or(String::new(), |text| format!("-{text}"));
@@ -170,10 +175,7 @@ pub(crate) fn together(quick: bool) -> Vec<String> {
 pub(crate) fn image(name: &str, quick: bool) -> Result<Vec<LayerRecipe>> {
     Ok(match name {
         "many" => many(quick),
-        "many-zstd" => {
-            let zstd = |layer| LayerRecipe { pack: Pack::Zstd, ..layer };
-            many(quick).into_iter().map(zstd).collect()
-        }
+        "many-zstd" => many(quick).into_iter().map(|layer| layer.packed_by(Pack::Zstd)).collect(),
         "many-updated" => {
             let mut layers = many(quick);
             layers[UPDATED].change = Some("updated".to_owned());

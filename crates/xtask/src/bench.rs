@@ -32,20 +32,28 @@ use options::Options;
 const FOLDER: &str = "LAYERD_BENCH_FOLDER";
 
 /// Runs the benchmark in namespaces of its own: its mounts and all of its processes, daemons of others among them, end with it however it
-/// ends, and the loop device is free when the last mount of it has gone. The lock keeps two runs from measuring each other.
+/// ends, and the loop device is free when the last mount of it has gone. All processes inside inherit the lock: it is free again when the last
+/// one has gone. It keeps two runs from measuring each other, and who has it may remove what a killed one has left.
 const SCRIPT: &str = r#"
-    exec 9>"$LAYERD_BENCH_FOLDER/../lock"
-    flock --nonblock 9 || { echo "another benchmark runs here" >&2; rm -rf "$LAYERD_BENCH_FOLDER"; exit 1; }
+    cd "${LAYERD_BENCH_FOLDER%/*}"
+    exec 9>lock
+    flock --nonblock 9 || { echo "another benchmark runs here" >&2; rmdir "$LAYERD_BENCH_FOLDER"; exit 1; }
+    trap : INT TERM HUP
     setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc -- \
         sh -c '"$0" "$@" & wait "$!"' "$0" bench-inside "$@" &
     child=$!
-    trap 'kill -KILL "$child" 2>/dev/null' INT TERM HUP
     wait "$child"
     status=$?
     trap "" INT TERM HUP
-    wait "$child" 2>/dev/null
-    find /sys/fs/cgroup -depth -type d -path "*/${LAYERD_BENCH_FOLDER##*/}*" -exec rmdir {} \; 2>/dev/null
-    rm -rf "$LAYERD_BENCH_FOLDER" && exit $status
+    kill -KILL "$child" 2>/dev/null
+    exec 9>&-
+    exec 9>lock
+    flock 9
+    for left in layerd-bench-*; do
+        find /sys/fs/cgroup -depth -type d -path "*/$left*" -exec rmdir {} \; 2>/dev/null
+        rm -rf "$left" || status=1
+    done
+    exit $status
 "#;
 
 /// Builds the programs and measures them.

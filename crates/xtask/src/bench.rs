@@ -28,6 +28,19 @@ use xshell::Shell;
 use crate::machine::{self, Build};
 use options::Options;
 
+/// The programs that are called, and the Debian packages that have them. Peers are measured if they are there.
+const PROGRAMS: [(&str, &str); 9] = [
+    ("docker-registry", "docker-registry"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("losetup", "mount"),
+    ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("apt-get", "apt"),
+    ("dpkg-deb", "dpkg"),
+    ("tar", "tar"),
+    ("zstd", "zstd"),
+];
+
 /// Where a run keeps what it needs no longer than itself.
 const FOLDER: &str = "LAYERD_BENCH_FOLDER";
 
@@ -66,8 +79,8 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     let shell = Shell::new()?;
     machine::need_root(&shell)?;
     machine::need_overlay(&shell)?;
+    machine::need_programs(&PROGRAMS)?;
     disk::need_loop_and_ext4()?;
-    served::need_registry()?;
     shell.change_dir(machine::project()?);
     println!("== Building the daemon and its client");
     let programs = machine::build(&shell, Build::Release)?;

@@ -103,6 +103,14 @@ pub(crate) fn install_tool(shell: &Shell, tool: &str) -> Result<()> {
         .with_context(|| format!("install `{package}`"))
 }
 
+/// Fails unless these programs are there, each with the Debian package that has it.
+pub(crate) fn need_programs(programs: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<&str> =
+        programs.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect();
+    ensure!(missing.is_empty(), "install from Debian, and run this again: {}", missing.join(", "));
+    Ok(())
+}
+
 /// Where a program is.
 fn find(program: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;

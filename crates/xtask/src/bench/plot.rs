@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use super::results::Results;
 
+const LEGEND: &str = "Bars: until success is reported, and lighter a sync after that (layerd's is in the former). Thin: lowest to highest. Dashed: \
+    this machine's limit.";
 const WIDTH: f64 = 860.0;
 /// Where bars begin: names stand to the left.
 const LEFT: f64 = 170.0;
@@ -15,13 +17,14 @@ const HEAD: f64 = 34.0;
 /// All scenarios below each other, each to a scale of its own.
 pub(crate) fn svg(results: &Results) -> String {
     let mut body = String::new();
-    let mut top = 10.0;
+    let mut top = 34.0;
     for (scenario, image) in results.measured() {
         top = panel(&mut body, results, scenario, &image, top);
     }
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{top}\" viewBox=\"0 0 {WIDTH} {top}\" \
-         font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{body}</svg>\n"
+         font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
+         <text x=\"10\" y=\"24\">{LEGEND}</text>\n{body}</svg>\n"
     )
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use layer_testkit::debian::DebianRegistry;
 use layer_testkit::image::Image;
 
@@ -12,15 +12,6 @@ use super::corpus::Pattern;
 
 /// The repository of every image, a tag each. One repository, so that equal layers have one place.
 const REPOSITORY: &str = "bench/images";
-
-/// Fails clearly where there is no registry.
-pub(crate) fn need_registry() -> Result<()> {
-    ensure!(
-        Path::new("/usr/bin/docker-registry").exists(),
-        "the benchmark needs a registry: install the Debian package `docker-registry`"
-    );
-    Ok(())
-}
 
 /// A registry with images.
 pub(crate) struct Served {

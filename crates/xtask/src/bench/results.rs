@@ -254,10 +254,11 @@ fn machine(disk: &Disk, meter: &Meter) -> Result<Machine> {
 
 /// The commit that was measured, with a mark if more was changed.
 fn revision() -> String {
-    let Ok(shell) = xshell::Shell::new() else { return "?".to_owned() };
-    xshell::cmd!(shell, "git describe --always --dirty")
-        .quiet()
-        .ignore_stderr()
-        .read()
-        .unwrap_or_else(|_| "?".to_owned())
+    let told = || -> Result<String> {
+        let shell = xshell::Shell::new()?;
+        shell.change_dir(crate::machine::project()?);
+        Ok(xshell::cmd!(shell, "git describe --always --dirty").quiet().ignore_stderr().read()?)
+    };
+    // A source archive has no history, and is measured all the same.
+    told().unwrap_or_else(|_| "?".to_owned())
 }

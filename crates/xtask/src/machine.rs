@@ -23,7 +23,7 @@ pub(crate) fn need_overlay(shell: &Shell) -> Result<()> {
 }
 
 /// The programs that tests call, and the Debian packages that have them. Docker's client comes by a way of its own.
-const PROGRAMS: [(&str, &str); 14] = [
+const PROGRAMS: [(&str, &str); 15] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("busybox", "busybox-static"),
@@ -38,6 +38,7 @@ const PROGRAMS: [(&str, &str); 14] = [
     ("mount", "mount"),
     ("setpriv", "util-linux"),
     ("find", "findutils"),
+    ("zstd", "zstd"),
 ];
 
 /// Installs the programs that are missing.

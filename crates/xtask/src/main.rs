@@ -4,8 +4,8 @@
 
 #![expect(clippy::print_stdout, reason = "chores talk to whoever runs them")]
 
-mod clients;
 mod bench;
+mod clients;
 mod demo;
 mod machine;
 mod test;

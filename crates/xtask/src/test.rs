@@ -19,7 +19,7 @@ enum Checked {
 }
 
 /// The cheap ones first; the tests last, so that their summary is what is read.
-const STEPS: [(&str, Step); 9] = [
+const STEPS: [(&str, Step); 10] = [
     ("programs", |shell| all(machine::install_programs(shell))),
     ("tools", |shell| all(install_tools(shell))),
     ("format", |shell| all(format(shell))),
@@ -28,6 +28,7 @@ const STEPS: [(&str, Step); 9] = [
     ("documents", |shell| all(documents(shell))),
     ("service files", |shell| all(service_files(shell))),
     ("demonstration", |shell| all(demonstration(shell))),
+    ("speed", speed),
     ("tests", tests),
 ];
 
@@ -88,6 +89,17 @@ fn documents(shell: &Shell) -> Result<()> {
 
 fn demonstration(shell: &Shell) -> Result<()> {
     Ok(as_by_hand(cmd!(shell, "cargo xtask demo --debug")).run()?)
+}
+
+/// A pull beside what this machine can do at most. It says how fast it was, and nothing follows from that.
+fn speed(shell: &Shell) -> Result<Checked> {
+    let measured = as_by_hand(cmd!(shell, "cargo xtask bench --quick --peers none --only cold")).run();
+    Ok(match measured {
+        Ok(()) => Checked::All,
+        Err(_) => Checked::Except(vec![
+            "how fast a pull is, since that can't be measured here for the reason given above".to_owned(),
+        ]),
+    })
 }
 
 /// The unit files, with the daemon that was just built in place of the installed one.

@@ -142,6 +142,8 @@ fn tests(shell: &Shell) -> Result<Checked> {
     as_by_hand(cmd!(shell, "cargo nextest run --workspace --locked --no-run")).run()?;
     let missing = clients::install(shell);
     machine::settle(shell)?;
+    // A failure says where it is. Stacks as well would fill the log, of which the end is what is read.
+    let _environment = shell.push_env("RUST_BACKTRACE", "0");
     let selection = clients::others(&missing);
     let result = as_by_hand(cmd!(shell, "cargo nextest run --workspace --locked -E {selection}")).run();
     let mounts = shell.read_file("/proc/mounts")?;

@@ -91,6 +91,8 @@ pub struct StagedLayer {
     fs: Dir,
     /// The digest of the list of its files, once that is written.
     list: Option<Digest>,
+    /// The bytes that the files take on the disk, once that is known.
+    allocated: Option<u64>,
     begun: Epoch,
     committed: bool,
 }
@@ -188,7 +190,16 @@ impl Store {
                     return Err(error);
                 }
             };
-            Ok(StagedLayer { store: Arc::clone(self), name, dir, fs, list: None, begun, committed: false })
+            Ok(StagedLayer {
+                store: Arc::clone(self),
+                name,
+                dir,
+                fs,
+                list: None,
+                allocated: None,
+                begun,
+                committed: false,
+            })
         };
         make().map_err(StoreError::io("make a folder in", "staging"))
     }
@@ -323,21 +334,26 @@ impl StagedLayer {
         self.dir.open_file(LIST).map_err(StoreError::io("open", format!("staging/{}/{LIST}", self.name)))
     }
 
-    /// Keeps the list of the layer's files, as `write` writes it, once they are all there.
+    /// Keeps the list of the layer's files, as `write` writes it, once they are all there. `write` says how many bytes they take on the disk, if
+    /// it has found that out.
     ///
     /// # Errors
     ///
     /// When it can't be written.
-    pub fn list(&mut self, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), StoreError> {
-        let make = || -> std::io::Result<Digest> {
+    pub fn list(
+        &mut self,
+        write: impl FnOnce(&mut dyn Write) -> std::io::Result<Option<u64>>,
+    ) -> Result<(), StoreError> {
+        let make = || -> std::io::Result<(Digest, Option<u64>)> {
             let file = self.dir.open_or_create(LIST, 0o400)?;
             file.set_len(0)?;
             let mut out = Summed { out: std::io::BufWriter::new(file), hasher: Hasher::new(Algorithm::Sha256) };
-            write(&mut out)?;
+            let allocated = write(&mut out)?;
             out.out.flush()?;
-            Ok(out.hasher.finish())
+            Ok((out.hasher.finish(), allocated))
         };
-        self.list = Some(make().map_err(StoreError::io("write", format!("staging/{}/{LIST}", self.name)))?);
+        let (digest, allocated) = make().map_err(StoreError::io("write", format!("staging/{}/{LIST}", self.name)))?;
+        (self.list, self.allocated) = (Some(digest), allocated);
         Ok(())
     }
 
@@ -358,9 +374,12 @@ impl StagedLayer {
         let what = || layer_name(id);
         reach(Step::Unpacked);
         let begun = blob.as_ref().map_or(self.begun, |(ingest, _)| ingest.begun().min(self.begun));
-        // One sync covers the files of the layer and the blob: all lie on one file system. Meanwhile the files are measured, which have
-        // their blocks already, written or not: the kernel counts those that it has promised.
+        // One sync covers the files of the layer and the blob: all lie on one file system. Meanwhile the files are measured, unless that is done:
+        // they have their blocks already, written or not, since the kernel counts those that it has promised.
         let synced = std::thread::scope(|scope| -> std::io::Result<u64> {
+            if let Some(allocated) = self.allocated {
+                return self.store.sync.sync(&self.store.root, begun).map(|()| allocated);
+            }
             let measured = std::thread::Builder::new().spawn_scoped(scope, || tree_allocated(&self.fs))?;
             self.store.sync.sync(&self.store.root, begun)?;
             measured.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread that measures it broke")))

@@ -68,6 +68,7 @@ pub fn apply_noting(tar: impl BufRead, root: &Dir, contents: &mut Contents) -> R
         left_out: LeftOut::default(),
         applied: Applied::default(),
         contents,
+        has_attributes: false,
     };
     while let Some(entry) = unpack.reader.next_entry()? {
         unpack.applied.entries += 1;
@@ -83,6 +84,7 @@ struct Unpack<'a, R> {
     left_out: LeftOut,
     applied: Applied,
     contents: &'a mut Contents,
+    has_attributes: bool,
 }
 
 impl<R: BufRead> Unpack<'_, R> {
@@ -93,6 +95,7 @@ impl<R: BufRead> Unpack<'_, R> {
             Some(marker) => return self.mark(marker),
         }
         entry.xattrs.retain(|(name, _)| !steers_overlayfs(name));
+        self.has_attributes |= !entry.xattrs.is_empty();
         if path.is_empty() {
             if entry.kind != Kind::Folder {
                 return Err(UnpackError::refused(&entry.path, "the root of an image can only be a folder"));
@@ -110,6 +113,7 @@ impl<R: BufRead> Unpack<'_, R> {
     }
 
     fn mark(&mut self, marker: Marker<'_>) -> Result<(), UnpackError> {
+        self.tree.has_marks = true;
         match marker {
             Marker::Whiteout { folder, name } => self.tree.whiteout(folder, name),
             Marker::Opaque { folder } => self.tree.opaque(folder),
@@ -122,6 +126,8 @@ impl<R: BufRead> Unpack<'_, R> {
         self.tree.settle()?;
         self.applied.implied_parents = std::mem::take(&mut self.tree.waiting).into_implied();
         self.left_out.report();
+        // The machine gives what is made here no attribute that would count as the layer's own.
+        self.contents.bear_no_attributes = !self.has_attributes && !self.tree.has_marks;
         self.reader.drain().map_err(UnpackError::from)?;
         Ok(self.applied)
     }

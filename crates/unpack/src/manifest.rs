@@ -94,23 +94,34 @@ impl fmt::Display for What {
     }
 }
 
-/// Lists what `root` holds. `contents` is what is known of its files; the others are read.
+/// Lists what `root` holds. `contents` is what is known of its files; the others are read. Gives the bytes that it takes on the disk, as
+/// [`layer_fs::tree_allocated`] counts them, unless too many of its files have several names.
 ///
 /// # Errors
 ///
 /// When the folder can't be read, or `out` not be written.
-pub fn write(root: &Dir, contents: &Contents, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(root: &Dir, contents: &Contents, out: &mut dyn Write) -> io::Result<Option<u64>> {
     let mut writer = Writer::begin(out)?;
     let mut groups = Groups::default();
     let mut walk = Walk::new(root)?;
     let look = walk::look_at_root(root)?;
+    let mut allocated = Some(look.allocated);
     writer.record(&listed(look, Vec::new(), Names::One, |_| Err(io::ErrorKind::NotADirectory.into()))?)?;
     loop {
         while let Some(name) = walk.peek() {
             let name = name.to_bytes().to_vec();
-            let look = walk.look()?;
+            let look = if contents.bear_no_attributes { walk.look_for_plain()? } else { walk.look()? };
             let is_folder = look.what == walk::Kind::Folder;
+            let known = groups.0.len();
             let names = if is_folder || look.links < 2 { Names::One } else { groups.of(look.inode) };
+            match names {
+                Names::One => allocated = allocated.map(|bytes| bytes.saturating_add(look.allocated)),
+                Names::Group(_) if groups.0.len() > known => {
+                    allocated = allocated.map(|bytes| bytes.saturating_add(look.allocated));
+                }
+                Names::Group(_) => {}
+                Names::Uncounted => allocated = None,
+            }
             let inode = look.inode;
             let record = listed(look, name, names, |size| match contents.get(inode) {
                 Some(content) => Ok(content),
@@ -123,7 +134,7 @@ pub fn write(root: &Dir, contents: &Contents, out: &mut dyn Write) -> io::Result
         }
         writer.end()?;
         if !walk.leave() {
-            return Ok(());
+            return Ok(allocated);
         }
     }
 }

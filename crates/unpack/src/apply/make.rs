@@ -52,6 +52,7 @@ impl<R: BufRead> Unpack<'_, R> {
         let (dir, opaque) = made.map_err(UnpackError::write("make the folder", &entry.path))?;
         // What was there hid the folders of that name in the layers below, and so must the folder in its place.
         if opaque {
+            self.tree.has_marks = true;
             set_opaque(&dir, &place.path)?;
         }
         let folder = self.tree.remember(Folder::new(dir, place.path, Owed::default()))?;

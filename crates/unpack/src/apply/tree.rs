@@ -35,6 +35,8 @@ pub(super) struct Tree<'a> {
     pub(super) waiting: Waiting,
     /// Whether a folder of the layer has a default access list.
     pub(super) has_lists: bool,
+    /// Whether a folder of the layer was marked for overlayfs.
+    pub(super) has_marks: bool,
     /// The bits that the kernel takes away from the mode of whatever is made.
     pub(super) umask: u32,
     /// Whose is what this process makes.
@@ -69,6 +71,7 @@ impl<'a> Tree<'a> {
             open: HashMap::from([(Vec::new(), Rc::new(folder))]),
             waiting,
             has_lists: false,
+            has_marks: false,
             umask: umask().unwrap_or(0o777),
             owner: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
         })
@@ -263,6 +266,7 @@ impl<'a> Tree<'a> {
         let dir = made().map_err(UnpackError::write("make the folder of", entry))?;
         if opaque {
             // It looks like a new folder: there is nothing below that could say more.
+            self.has_marks = true;
             set_opaque(&dir, &path)?;
         } else {
             self.waiting.add(path.clone(), Unsettled::Implied).map_err(|reason| UnpackError::refused(entry, reason))?;

@@ -29,20 +29,24 @@ pub enum Content {
     Sparse([u8; 32]),
 }
 
-/// What is known of the files of a folder, by inode.
+/// What is known of the files of a folder.
 #[derive(Clone, Debug, Default)]
-pub struct Contents(HashMap<u64, Content>);
+pub struct Contents {
+    by_inode: HashMap<u64, Content>,
+    /// Whether nothing below the folder has an attribute of the layer's own, so that none need be asked for.
+    pub(crate) bear_no_attributes: bool,
+}
 
 impl Contents {
     /// Adds a file. An inode that is used again is another file now.
     pub(crate) fn add(&mut self, inode: u64, content: Content) {
-        if self.0.len() < MAX_KNOWN || self.0.contains_key(&inode) {
-            self.0.insert(inode, content);
+        if self.by_inode.len() < MAX_KNOWN || self.by_inode.contains_key(&inode) {
+            self.by_inode.insert(inode, content);
         }
     }
 
     pub(super) fn get(&self, inode: u64) -> Option<Content> {
-        self.0.get(&inode).copied()
+        self.by_inode.get(&inode).copied()
     }
 }
 
@@ -225,7 +229,7 @@ mod tests {
         for inode in 0..MAX_KNOWN as u64 + 10 {
             contents.add(inode, content(0));
         }
-        assert_eq!(contents.0.len(), MAX_KNOWN);
+        assert_eq!(contents.by_inode.len(), MAX_KNOWN);
         contents.add(0, content(1));
         assert_eq!(contents.get(0), Some(content(1)));
         assert_eq!(contents.get(MAX_KNOWN as u64), None);

@@ -25,6 +25,8 @@ pub(super) struct Look {
     pub(super) inode: u64,
     /// How many names it has, in this folder and elsewhere.
     pub(super) links: u64,
+    /// The bytes that the disk gives for it.
+    pub(super) allocated: u64,
 }
 
 /// What something is, as a `stat` tells.
@@ -80,9 +82,18 @@ impl<'a> Walk<'a> {
 
     /// How the next one looks.
     pub(super) fn look(&mut self) -> io::Result<Look> {
+        self.look_for(true)
+    }
+
+    /// The same, of something that is known to have no attributes.
+    pub(super) fn look_for_plain(&mut self) -> io::Result<Look> {
+        self.look_for(false)
+    }
+
+    fn look_for(&mut self, attributes: bool) -> io::Result<Look> {
         let (dir, name) = self.next()?;
         let stat = dir.stat(name)?.ok_or(io::ErrorKind::NotFound)?;
-        let mut look = look(&stat, layer_fs::list_xattrs_at(dir, name)?);
+        let mut look = look(&stat, if attributes { layer_fs::list_xattrs_at(dir, name)? } else { Vec::new() });
         if let Kind::Symlink(target) = &mut look.what {
             *target = rustix::fs::readlinkat(dir, name, Vec::new())?.into_bytes();
         }
@@ -170,6 +181,7 @@ fn look(stat: &Stat, xattrs: Vec<(CString, Vec<u8>)>) -> Look {
         xattrs,
         inode: stat.st_ino,
         links: stat.st_nlink,
+        allocated: layer_fs::allocated(stat),
     }
 }
 

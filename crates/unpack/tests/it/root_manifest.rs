@@ -88,13 +88,33 @@ fn root_what_was_unpacked_is_as_it_was_listed() {
     // The list doesn't depend on what was known of the contents: reading them says the same.
     let mut again = Vec::new();
     let root = Dir::open(&listed.sandbox.root()).unwrap();
-    manifest::write(&root, &manifest::Contents::default(), &mut again).unwrap();
+    let allocated = manifest::write(&root, &manifest::Contents::default(), &mut again).unwrap();
     assert_eq!(again, listed.list);
+    assert_eq!(allocated, Some(layer_fs::tree_allocated(&root).unwrap()));
     // Another name outside of the layer, as a mount makes them, is nobody's business.
     let outside = tempfile::tempdir_in(listed.sandbox.root().parent().unwrap()).unwrap();
     fs::hard_link(listed.at("empty"), outside.path().join("x")).unwrap();
     fs::hard_link(listed.at("bin/tool"), outside.path().join("y")).unwrap();
     assert_eq!(listed.differences(), [""; 0]);
+}
+
+/// Where nothing has attributes, none are asked for; the list is the same, and attributes that come later are found by it.
+#[test]
+fn root_a_layer_without_attributes_is_listed_as_any_other() {
+    let plain = || LayerBuilder::new().dir("a").file("a/b", "text").hard_link("a/c", "a/b").symlink("l", "a");
+    for layer in [
+        plain(),
+        plain().whiteout("gone"),
+        plain().opaque("a"),
+        plain().entry(Entry::file("x", "").xattr("user.n", "1")),
+    ] {
+        let listed = Listed::new(layer);
+        let (mut again, root) = (Vec::new(), Dir::open(&listed.sandbox.root()).unwrap());
+        manifest::write(&root, &manifest::Contents::default(), &mut again).unwrap();
+        assert_eq!(again, listed.list);
+        rustix::fs::setxattr(listed.at("a/b"), "user.new", b"1", rustix::fs::XattrFlags::empty()).unwrap();
+        assert_eq!(listed.differences(), ["a/b: attribute", "a/c: attribute"]);
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use layer_fs::{Dir, allocated, tree_allocated};
 use serde::{Deserialize, Serialize};
 
 use crate::store::Grave;
-use crate::sync::Epoch;
+use crate::sync::{Epoch, Pace};
 use crate::{Ingest, LayerRecord, Store, StoreError};
 
 pub(crate) const RECORD: &str = "layer.json";
@@ -309,6 +309,11 @@ impl StagedLayer {
     /// Where that folder lies.
     pub fn path(&self) -> PathBuf {
         self.store.path().join("staging").join(&self.name).join(FILES)
+    }
+
+    /// What is to hear how much is written while the layer is unpacked.
+    pub fn pace(&self) -> Pace {
+        Pace::new(&self.store.ahead)
     }
 
     /// The staged folder itself, in which the files' folder lies.

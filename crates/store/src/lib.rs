@@ -58,4 +58,5 @@ pub use sealed::{SealedBlob, SealedLayer, StagedBlob};
 pub use start::Started;
 pub use store::Store;
 pub use sweep::{Closure, Rubbish, Swept};
+pub use sync::Pace;
 pub use trust::{InUse, LayerList};

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use layer_fs::failpoint::{Step, reach};
 use layer_fs::{Dir, Lock, remove_tree};
@@ -14,7 +14,7 @@ use crate::facts::Facts;
 use crate::layers::Records;
 use crate::lease::Leases;
 use crate::start::{self, Folders, PRIVATE, Started};
-use crate::sync::GroupSync;
+use crate::sync::{Ahead, GroupSync};
 use crate::trust::Used;
 use crate::{OpenError, StoreError, format, index};
 
@@ -36,7 +36,8 @@ pub struct Store {
     pub(crate) records: Records,
     pub(crate) documents: Documents,
     pub(crate) facts: Facts,
-    pub(crate) sync: GroupSync,
+    pub(crate) sync: Arc<GroupSync>,
+    pub(crate) ahead: Arc<Ahead>,
     pub(crate) used: Mutex<Used>,
     counter: AtomicU64,
     started: Started,
@@ -62,6 +63,9 @@ impl Store {
         let (facts, is_empty) = Facts::open(&path.join("db"))?;
         // The database makes its files as the umask says.
         root.ensure_dir("db", PRIVATE).map_err(start::failed("open", path.join("db")))?;
+        let sync = Arc::new(GroupSync::default());
+        let again = root.try_clone().map_err(start::failed("open", path.clone()))?;
+        let ahead = Arc::new(Ahead::new(Arc::clone(&sync), again));
         let mut store = Self {
             root,
             blobs,
@@ -74,7 +78,8 @@ impl Store {
             records: Records::default(),
             documents: Documents::default(),
             facts,
-            sync: GroupSync::default(),
+            sync,
+            ahead,
             used: Mutex::default(),
             counter: AtomicU64::new(0),
             started: Started { is_empty: is_empty && !is_new, ..started },

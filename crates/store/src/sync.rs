@@ -1,7 +1,8 @@
 //! One sync of the file system for all who wait for one.
 
 use std::io;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use layer_fs::Dir;
 
@@ -88,6 +89,63 @@ impl GroupSync {
     }
 }
 
+/// How much may be written before the disk is asked to take it.
+const AHEAD: u64 = 64 << 20;
+
+/// Has the disk work while much is being written: syncs that nobody waits for, so that the one that somebody waits for finds little left.
+///
+/// It promises nothing. One of these that fails is a sync that failed for all, as [`GroupSync`] has it.
+#[derive(Clone, Debug)]
+pub struct Pace(Arc<Ahead>);
+
+/// What all of them share. It keeps no store open.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    sync: Arc<GroupSync>,
+    root: Dir,
+    /// What was written since the last of these syncs began.
+    written: AtomicU64,
+    running: AtomicBool,
+}
+
+impl Ahead {
+    pub(crate) fn new(sync: Arc<GroupSync>, root: Dir) -> Self {
+        Self { sync, root, written: AtomicU64::new(0), running: AtomicBool::new(false) }
+    }
+}
+
+impl Pace {
+    pub(crate) fn new(ahead: &Arc<Ahead>) -> Self {
+        Self(Arc::clone(ahead))
+    }
+
+    /// Counts what was written, and begins a sync when it has become much.
+    pub fn written(&self, bytes: u64) {
+        if self.0.written.fetch_add(bytes, Ordering::Relaxed) + bytes >= AHEAD {
+            self.begin();
+        }
+    }
+
+    /// Begins a sync, unless one of these runs.
+    pub fn begin(&self) {
+        if self.0.running.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.0.written.store(0, Ordering::Relaxed);
+        let ahead = Arc::clone(&self.0);
+        let sync = move || {
+            if let Err(error) = ahead.sync.sync(&ahead.root, ahead.sync.epoch()) {
+                tracing::debug!(%error, "a sync ahead of its time failed, which whoever syncs next will hear, too");
+            }
+            ahead.running.store(false, Ordering::Relaxed);
+        };
+        if std::thread::Builder::new().name("layerd-sync".to_owned()).spawn(sync).is_err() {
+            // Without it all is written when somebody waits for it.
+            self.0.running.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +164,32 @@ mod tests {
         assert_eq!(state.begun, state.ended);
         assert!(state.begun >= 1 && state.begun <= 16);
         assert!(!state.running);
+    }
+
+    #[test]
+    fn much_that_is_written_begins_a_sync_and_little_does_not() {
+        let tmp = tempfile::tempdir().unwrap();
+        let group = Arc::new(GroupSync::default());
+        let pace = Pace::new(&Arc::new(Ahead::new(Arc::clone(&group), Dir::open(tmp.path()).unwrap())));
+        let done = |count| {
+            let mut state = group.lock();
+            while state.ended < count {
+                state = group.changed.wait(state).unwrap();
+            }
+            state.begun
+        };
+        pace.written(AHEAD - 1);
+        assert_eq!(done(0), 0);
+        pace.written(1);
+        assert_eq!(done(1), 1);
+        // The next one counts from there.
+        while pace.0.running.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        pace.written(AHEAD - 1);
+        assert_eq!(done(1), 1);
+        pace.begin();
+        assert_eq!(done(2), 2);
     }
 
     #[test]

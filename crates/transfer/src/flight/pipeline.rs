@@ -14,7 +14,7 @@ use bytes::{Buf as _, Bytes};
 use layer_compression::Decoder;
 use layer_digest::{BlobId, DiffId, Verified, Verifier};
 use layer_fs::failpoint::{Step, reach};
-use layer_store::{Ingest, StagedLayer, StoreError};
+use layer_store::{Ingest, Pace, StagedLayer, StoreError};
 use layer_unpack::manifest::{self, Contents};
 use layer_unpack::{Applied, apply_noting};
 
@@ -255,7 +255,8 @@ pub(super) fn tar(diff: DiffId, stage: Option<StagedLayer>, belt: TarEnd) -> Res
 
 /// The same for a tar that may be any, or a certain one: the verifier knows.
 pub(crate) fn unpack(verifier: Verifier<DiffId>, stage: Option<StagedLayer>, belt: TarEnd) -> Result<Tar, LayerError> {
-    let mut reader = TarReader { verifier, belt, chunk: Vec::new(), at: 0 };
+    let mut reader =
+        TarReader { verifier, belt, pace: stage.as_ref().map(StagedLayer::pace), chunk: Vec::new(), at: 0 };
     let layer = match stage {
         Some(mut stage) => match unpack_listed(&mut reader, &mut stage) {
             Ok(applied) => Some((stage, applied)),
@@ -287,10 +288,14 @@ pub(crate) fn unpack(verifier: Verifier<DiffId>, stage: Option<StagedLayer>, bel
 /// Unpacks a tar, and lists what came of it.
 fn unpack_listed(tar: &mut TarReader, stage: &mut StagedLayer) -> Result<Applied, LayerError> {
     let mut contents = Contents::default();
-    let applied = apply_noting(tar, stage.root(), &mut contents).map_err(LayerError::Unpack)?;
+    let applied = apply_noting(&mut *tar, stage.root(), &mut contents).map_err(LayerError::Unpack)?;
     let root = stage.root().try_clone().map_err(|source| {
         LayerError::Store(StoreError::Io { action: "open", what: "a staged layer".to_owned(), source })
     })?;
+    // Its files are all there: the disk takes them while they are listed.
+    if let Some(pace) = &tar.pace {
+        pace.begin();
+    }
     stage.list(|out| manifest::write(&root, &contents, out)).map_err(LayerError::Store)?;
     Ok(applied)
 }
@@ -299,6 +304,8 @@ fn unpack_listed(tar: &mut TarReader, stage: &mut StagedLayer) -> Result<Applied
 struct TarReader {
     verifier: Verifier<DiffId>,
     belt: TarEnd,
+    /// Told how much goes to the disk, if any does.
+    pace: Option<Pace>,
     chunk: Vec<u8>,
     at: usize,
 }
@@ -325,6 +332,9 @@ impl BufRead for TarReader {
             // The end of the belt is the end of the tar, or of what could be inflated of it; the digest tells which.
             if let Ok(chunk) = self.belt.from_wire.recv() {
                 self.verifier.update(&chunk).map_err(io::Error::other)?;
+                if let Some(pace) = &self.pace {
+                    pace.written(chunk.len() as u64);
+                }
                 self.chunk = chunk;
                 reach(Step::Unpacking);
             }

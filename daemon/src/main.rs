@@ -16,6 +16,7 @@ mod envelope;
 mod failure;
 mod filters;
 mod group;
+mod limits;
 mod listen;
 mod log;
 mod notify;

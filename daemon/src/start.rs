@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use layer_engine::{Engine, Options, chain};
 use listenfd::ListenFd;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cli::{Args, Command};
 use crate::config::{ConfigError, Settings};
 use crate::listen::{self, ListenError, Socket};
 use crate::server::Server;
 use crate::signals::{Signals, Wish};
-use crate::{collection, routes};
-use crate::{log, notify};
+use crate::{collection, limits, log, notify, routes};
 
 /// How long clients get to hear that their pulls were stopped.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -64,7 +62,8 @@ pub(crate) fn run(args: Args) -> Result<(), StartError> {
     let mut passed = ListenFd::from_env();
     let settings = Settings::new(args.clone())?;
     log::start(&settings.log);
-    raise_limit();
+    limits::take_descriptors();
+    limits::bound_arenas();
     // A layer's work is done on threads of its own; these wait for sockets. A second one keeps a busy one from holding up all others.
     let workers = std::thread::available_parallelism().map_or(2, NonZero::get).max(2);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -77,15 +76,6 @@ pub(crate) fn run(args: Args) -> Result<(), StartError> {
     // Whatever still runs on a blocking thread is a file operation that the next start makes up for.
     runtime.shutdown_timeout(LAST_WORDS);
     result
-}
-
-/// Takes as many file descriptors as the administrator allows: each client and each layer needs some, and the usual number is for programs that
-/// wait by old calls, which this one doesn't.
-fn raise_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::debug!(%error, "the limit of file descriptors stays as it is");
-    }
 }
 
 /// Repairs the store, and tells on standard output what was found.

@@ -55,6 +55,7 @@ impl Tree<'_> {
                 // Until the layers are stacked it stands for the link: it hides what the layers below have there.
                 rustix::fs::mknodat(&place.folder.dir, &place.name, FileType::CharacterDevice, Mode::empty(), 0)
                     .map_err(UnpackError::write("hold the place of", &path))?;
+                self.has_marks = true;
                 mark_whiteouts(&place.folder.dir, &path)?;
                 foreign.push(ForeignLink { path, target });
             }

@@ -107,6 +107,7 @@ fn root_a_layer_without_attributes_is_listed_as_any_other() {
         plain().whiteout("gone"),
         plain().opaque("a"),
         plain().entry(Entry::file("x", "").xattr("user.n", "1")),
+        plain().hard_link("deep/below", "not-here"),
     ] {
         let listed = Listed::new(layer);
         let (mut again, root) = (Vec::new(), Dir::open(&listed.sandbox.root()).unwrap());

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 
-use layer_digest::{BlobId, Digest, Verified};
+use layer_digest::{Algorithm, BlobId, Digest, Verified};
 use layer_fs::failpoint::{Step, reach};
 use layer_fs::{Dir, FileKind};
 use layer_oci::Descriptor;
@@ -91,6 +91,13 @@ impl Store {
         let grave = self.bury(&dir, &id.0.hex()).map_err(StoreError::io("remove", blob_name(id.0)))?;
         reach(Step::BlobBuried);
         Ok(grave)
+    }
+
+    /// Makes durable which blobs of an algorithm there are.
+    pub(crate) fn sync_blobs_of(&self, algorithm: Algorithm) -> Result<(), StoreError> {
+        let name = algorithm.name();
+        let dir = self.blobs.open_dir(name).map_err(StoreError::io("open", format!("blobs/{name}")))?;
+        dir.sync().map_err(StoreError::io("sync", format!("blobs/{name}")))
     }
 
     pub(crate) fn blob_dir(&self, digest: Digest) -> Result<Dir, StoreError> {

@@ -4,7 +4,7 @@
 //! time. Who begins to use something takes a lease first and looks then; a sweep holds the leases while it looks and moves things out of
 //! sight. So what one has seen to be there, the other doesn't take.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -29,6 +29,9 @@ pub struct Closure {
     pub layers: HashSet<DiffId>,
     /// The indexes and manifests, each before those that it leads to.
     documents: Vec<BlobId>,
+    /// The documents that were followed, by digest and media type, and how deep each lay. That a blob is needed doesn't say that it was followed:
+    /// an index may name a document where it can't be followed any more, or call it something else.
+    followed: HashMap<(Digest, String), usize>,
     /// The entries of indexes that are passed over.
     without: HashSet<Digest>,
 }
@@ -122,6 +125,12 @@ impl<'a> Naming<'a> {
         if without.iter().any(|manifest| sweep.keeps_blob(BlobId(*manifest))) {
             return Ok((Swept::default(), Rubbish { store, graves: Vec::new() }));
         }
+        // The index that leads to them stays: a power cut must not bring one back without what it consists of.
+        sweep.documents(&mut doomed)?;
+        let folders: HashSet<_> = without.iter().map(Digest::algorithm).collect();
+        for algorithm in folders {
+            store.sync_blobs_of(algorithm)?;
+        }
         sweep.closure(doomed)?;
         let gone = manifests.iter().map(|manifest| manifest.digest).collect();
         Ok((Swept { gone, ..sweep.swept }, Rubbish { store, graves: sweep.graves }))
@@ -195,6 +204,9 @@ impl Store {
         for target in ours {
             self.collect(&target, 0, Unreadable::Fatal, &mut kept)?;
         }
+        // What is left out is left out of our images alone. Other tools' entries lead wherever they say, by ways that were gone before, too.
+        kept.without.clear();
+        kept.followed.clear();
         for target in foreign {
             self.collect(&target, 0, Unreadable::Passed, &mut kept)?;
         }
@@ -227,13 +239,18 @@ impl Store {
         unreadable: Unreadable,
         closure: &mut Closure,
     ) -> Result<(), StoreError> {
-        if depth > MAX_DEPTH || !closure.blobs.insert(BlobId(descriptor.digest)) {
-            return Ok(());
-        }
+        closure.blobs.insert(BlobId(descriptor.digest));
         let media_type = descriptor.media_type.as_str();
-        if !media_type::is_index(media_type) && !media_type::is_manifest(media_type) {
+        if depth > MAX_DEPTH || !(media_type::is_index(media_type) || media_type::is_manifest(media_type)) {
             return Ok(());
         }
+        // What was followed from deeper down may have been left at the limit. Each document is followed a few times at most, however often it is named.
+        let followed = (descriptor.digest, media_type.to_owned());
+        let before = closure.followed.get(&followed).copied();
+        if before.is_some_and(|before| before <= depth) {
+            return Ok(());
+        }
+        closure.followed.insert(followed, depth);
         let document = match self.document(descriptor) {
             Ok(document) => document,
             Err(_) if unreadable == Unreadable::Passed => return Ok(()),
@@ -241,7 +258,9 @@ impl Store {
             Err(StoreError::Document { .. }) if depth > 0 => return Ok(()),
             Err(error) => return Err(error),
         };
-        closure.documents.push(BlobId(descriptor.digest));
+        if before.is_none() {
+            closure.documents.push(BlobId(descriptor.digest));
+        }
         match &*document {
             Document::Index(index) => {
                 for entry in &index.manifests {
@@ -297,13 +316,22 @@ impl<'a> Sweep<'a> {
     }
 
     /// Takes all that images or manifests consist of out of sight, unless it is needed.
-    fn closure(&mut self, doomed: Closure) -> Result<(), StoreError> {
+    fn closure(&mut self, mut doomed: Closure) -> Result<(), StoreError> {
         // What leads to others goes first: a sweep that is broken off leaves nothing that leads nowhere.
-        for id in doomed.documents.into_iter().chain(doomed.blobs) {
+        self.documents(&mut doomed)?;
+        for id in doomed.blobs {
             self.blob(id, None)?;
         }
         for id in doomed.layers {
             self.layer(id, None)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the indexes and manifests among it out of sight, unless they are needed.
+    fn documents(&mut self, doomed: &mut Closure) -> Result<(), StoreError> {
+        for id in doomed.documents.drain(..) {
+            self.blob(id, None)?;
         }
         Ok(())
     }

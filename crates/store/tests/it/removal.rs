@@ -172,6 +172,58 @@ fn root_an_index_that_calls_anything_a_manifest_keeps_nobody_from_sweeping() {
 }
 
 #[test]
+fn root_an_image_that_others_name_as_something_else_keeps_its_layers() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = open(tmp.path());
+    let manifest = keep_image(&store, "z:1", &[b"own"]);
+    // Images are looked at in the order of their digests: each is made to come before another.
+    let keep = |mut value: serde_json::Value, before: &Descriptor| {
+        let (bytes, digest) = (0..)
+            .map(|number: u32| {
+                value["annotations"] = serde_json::json!({"number": number.to_string()});
+                let bytes = serde_json::to_vec(&value).unwrap();
+                let digest = layer_digest::Digest::sha256(&bytes);
+                (bytes, digest)
+            })
+            .find(|(_, digest)| *digest < before.digest || before.digest.hex().starts_with("00"))
+            .unwrap();
+        store.put_blob(BlobId(digest), &bytes).unwrap();
+        Descriptor::new(value["mediaType"].as_str().unwrap(), digest, bytes.len() as u64)
+    };
+    let index = |entry: &Descriptor, before: &Descriptor| {
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        keep(serde_json::json!({"schemaVersion": 2, "mediaType": media_type, "manifests": [entry]}), before)
+    };
+    let target = index(&manifest, &manifest);
+    store.set_name(&name("z:1"), &target).unwrap();
+    store.naming().remove_images(&[manifest.digest]).unwrap();
+    let called = |media_type: &str| Descriptor::new(media_type, target.digest, target.size);
+    // As the layer of another, as another kind of document, and where indexes are too deep to be followed any further.
+    let others: [&dyn Fn() -> Descriptor; 3] = [
+        &|| {
+            let (media_type, layer) = (&manifest.media_type, called("application/vnd.oci.image.layer.v1.tar"));
+            let config = keep(serde_json::json!({"mediaType": "application/x-other"}), &target);
+            let other = serde_json::json!({
+                "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer],
+            });
+            keep(other, &target)
+        },
+        &|| index(&called(&manifest.media_type), &target),
+        &|| (0..4).fold(target.clone(), |inner, _| index(&inner, &target)),
+    ];
+    for (number, other) in others.iter().enumerate() {
+        let (other, named) = (other(), name(&format!("a{number}:1")));
+        store.set_name(&named, &other).unwrap();
+        store.sweep_leftovers(Timestamp::MAX).map(drop).unwrap();
+        assert!(store.layer(DiffId(layer_digest::Digest::sha256(b"own"))).unwrap().is_some(), "{number}");
+        store.remove_names(&[named]).unwrap();
+        sweep(&store, &other).unwrap();
+        assert!(store.layer(DiffId(layer_digest::Digest::sha256(b"own"))).unwrap().is_some(), "{number}");
+        assert!(store.blob_size(BlobId(manifest.digest)).unwrap().is_some(), "{number}");
+    }
+}
+
+#[test]
 fn root_an_image_whose_config_is_missing_keeps_its_layers() {
     let tmp = tempfile::tempdir().unwrap();
     let store = open(tmp.path());

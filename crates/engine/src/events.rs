@@ -130,9 +130,9 @@ impl Journal {
         self.add(action, image.to_string(), name, self.labels(image));
     }
 
-    /// Notes what happened to an image without its labels, since it goes or has gone.
-    pub(crate) fn note_gone(&self, action: Action, image: ImageId, name: &str) {
-        self.add(action, image.to_string(), name, BTreeMap::new());
+    /// Notes what happened to an image that may be gone, with the labels that it had.
+    pub(crate) fn note_gone(&self, action: Action, image: ImageId, name: &str, labels: BTreeMap<String, String>) {
+        self.add(action, image.to_string(), name, labels);
     }
 
     /// Notes that an image came from a registry, or went to one, under a name.
@@ -162,7 +162,7 @@ impl Journal {
     }
 
     /// The labels of an image, as far as they can be read: an event is told in any case.
-    fn labels(&self, image: ImageId) -> BTreeMap<String, String> {
+    pub(crate) fn labels(&self, image: ImageId) -> BTreeMap<String, String> {
         let variant = lookup::find(&self.store, &image.to_string()).and_then(|found| found.variant(&self.store, None));
         variant.ok().and_then(|variant| variant.config.config.labels.clone()).unwrap_or_default()
     }

@@ -1,5 +1,7 @@
 //! Giving and taking names.
 
+use std::collections::{BTreeMap, HashMap};
+
 use layer_digest::{Digest, ImageId};
 use layer_reference::Reference;
 use layer_store::{Naming, Swept};
@@ -90,18 +92,19 @@ pub(crate) fn take(
         return Err(EngineError::Pinned { id: id() });
     }
     let mut removed: Vec<_> = references.iter().map(|reference| Removed::Untagged(reference.familiar())).collect();
+    let labels = Labels::of(shared, std::slice::from_ref(found));
     if is_last {
         check_others(shared, &[found.target.digest])?;
         naming.remove_images(&[found.target.digest])?;
         let (swept, rubbish) = naming.sweep(std::slice::from_ref(&found.target))?;
         drop(naming);
         drop(rubbish);
-        note_untagged(shared, found, references);
-        note_deleted(shared, &swept.gone);
+        labels.note_untagged(shared, found, references);
+        labels.note_deleted(shared, &swept.gone);
         removed.extend(swept.gone.into_iter().map(|image| Removed::Deleted(ImageId(image))));
     } else {
         naming.remove_names(references)?;
-        note_untagged(shared, found, references);
+        labels.note_untagged(shared, found, references);
     }
     tracing::info!(image = %found.id(), names = references.len(), deleted = is_last, "removed");
     Ok(removed)
@@ -120,6 +123,7 @@ pub(crate) fn remove_unused(
         return Ok((chosen, Swept::default()));
     }
     let digests: Vec<_> = chosen.iter().map(|found| found.target.digest).collect();
+    let labels = Labels::of(shared, &chosen);
     check_others(shared, &digests)?;
     naming.remove_images(&digests)?;
     let targets: Vec<_> = chosen.iter().map(|found| found.target.clone()).collect();
@@ -129,23 +133,37 @@ pub(crate) fn remove_unused(
     drop(rubbish);
     for found in &chosen {
         let names: Vec<_> = found.names.iter().map(|named| named.reference.clone()).collect();
-        note_untagged(shared, found, &names);
+        labels.note_untagged(shared, found, &names);
     }
-    note_deleted(shared, &swept.gone);
+    labels.note_deleted(shared, &swept.gone);
     Ok((chosen, swept))
 }
 
-/// Tells that an image has lost names.
-fn note_untagged(shared: &Shared, found: &Found, names: &[Reference]) {
-    for name in names {
-        shared.journal.note_gone(Action::Untag, found.id(), &name.familiar());
-    }
-}
+/// The labels of images, read while they are there, for what is told of them afterwards.
+struct Labels(HashMap<Digest, BTreeMap<String, String>>);
 
-/// Tells that images are gone.
-fn note_deleted(shared: &Shared, gone: &[Digest]) {
-    for image in gone.iter().copied().map(ImageId) {
-        shared.journal.note_gone(Action::Delete, image, &image.to_string());
+impl Labels {
+    fn of(shared: &Shared, images: &[Found]) -> Self {
+        Self(images.iter().map(|found| (found.target.digest, shared.journal.labels(found.id()))).collect())
+    }
+
+    fn get(&self, image: Digest) -> BTreeMap<String, String> {
+        self.0.get(&image).cloned().unwrap_or_default()
+    }
+
+    /// Tells that an image has lost names.
+    fn note_untagged(&self, shared: &Shared, found: &Found, names: &[Reference]) {
+        for name in names {
+            let labels = self.get(found.target.digest);
+            shared.journal.note_gone(Action::Untag, found.id(), &name.familiar(), labels);
+        }
+    }
+
+    /// Tells that images are gone.
+    fn note_deleted(&self, shared: &Shared, gone: &[Digest]) {
+        for image in gone {
+            shared.journal.note_gone(Action::Delete, ImageId(*image), &ImageId(*image).to_string(), self.get(*image));
+        }
     }
 }
 

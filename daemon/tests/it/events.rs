@@ -48,8 +48,8 @@ async fn what_happens_is_told_live_and_again_later() {
 
     let pulled = format!(r#"pull {name} {{"name":"{repository}","stage":"beta"}}"#);
     let tagged = format!(r#"tag {id} {{"name":"other:2","stage":"beta"}}"#);
-    let untagged = |name: &str| format!(r#"untag {id} {{"name":"{name}"}}"#);
-    let deleted = format!(r#"delete {id} {{"name":"{id}"}}"#);
+    let untagged = |name: &str| format!(r#"untag {id} {{"name":"{name}","stage":"beta"}}"#);
+    let deleted = format!(r#"delete {id} {{"name":"{id}","stage":"beta"}}"#);
     daemon.pull(&name).await;
     assert_eq!(next(&mut live).await, pulled);
     assert_eq!(daemon.ask("POST", &format!("/images/{name}/tag?repo=other&tag=2")).await.status, 201);
@@ -67,7 +67,7 @@ async fn what_happens_is_told_live_and_again_later() {
     assert_eq!(history(&daemon, "").await, all);
     let filters = |json: &str| format!("&filters={}", json.replace('"', "%22").replace('{', "%7B").replace('}', "%7D"));
     assert_eq!(history(&daemon, &filters(&format!(r#"{{"image":["{repository}"]}}"#))).await.len(), 3);
-    assert_eq!(history(&daemon, &filters(r#"{"label":["stage=beta"]}"#)).await.len(), 3);
+    assert_eq!(history(&daemon, &filters(r#"{"label":["stage=beta"]}"#)).await.len(), 6);
     assert_eq!(history(&daemon, &filters(r#"{"type":["container"]}"#)).await, [""; 0]);
 
     // Whoever follows doesn't keep the daemon from ending, and hears that it does.

@@ -22,7 +22,7 @@ pub(crate) fn of(kind: Kind) -> StatusCode {
         Kind::Unavailable | Kind::Corrupt => StatusCode::BAD_GATEWAY,
         Kind::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
         Kind::Conflict => StatusCode::CONFLICT,
-        // Nobody but a daemon that stops cancels what somebody still waits for.
+        // The daemon stops, or somebody has cancelled what another one still waits for.
         Kind::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }

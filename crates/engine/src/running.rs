@@ -40,9 +40,14 @@ impl Engine {
     }
 
     fn meant(&self, what: &str) -> Vec<RunningPull> {
-        let number: Option<u64> = what.parse().ok();
+        // The number of a pull that runs is meant before an image of that name.
+        if let Some(pull) =
+            what.parse().ok().and_then(|number: u64| self.pulls().into_iter().find(|pull| pull.id == number))
+        {
+            return vec![pull];
+        }
         let name = Reference::parse(what).map(Reference::or_latest).ok();
-        let is_meant = |pull: &RunningPull| number == Some(pull.id) || name.as_ref() == Some(&pull.reference);
+        let is_meant = |pull: &RunningPull| name.as_ref() == Some(&pull.reference);
         self.pulls().into_iter().filter(is_meant).collect()
     }
 }

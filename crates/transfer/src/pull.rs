@@ -112,7 +112,7 @@ pub(crate) fn start(inner: Arc<Inner>, request: PullRequest) -> Pull {
             }
         };
         // Who has heard the end finds it listed no more.
-        drop(place);
+        place.leave();
         events.tell(end);
     };
     Pull { events: receiver, task: tokio::spawn(task.instrument(span)) }

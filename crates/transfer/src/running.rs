@@ -10,6 +10,7 @@ use layer_reference::Reference;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{self, Event, EventReceiver, Events, Phase};
+use crate::{PullCause, PullError};
 
 /// A pull that runs.
 #[derive(Clone, Debug)]
@@ -89,6 +90,14 @@ impl Story {
         }
         told.followers.retain(|follower| follower.is_heard());
         told.followers.iter().for_each(|follower| follower.tell(event.clone()));
+        if told.end.is_some() {
+            // Nothing comes any more, which is what they hear when this is gone.
+            told.followers.clear();
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.lock().end.is_some()
     }
 
     /// Another one who hears all that matters of what was told, and what comes.
@@ -109,12 +118,14 @@ impl Story {
     }
 }
 
-/// The place of a pull in the list. It goes with this.
+/// The place of a pull in the list. It goes with this, and whoever follows a pull that goes without an end hears that it was cancelled.
 #[derive(Debug)]
 pub(crate) struct Place {
     pulls: Arc<RunningPulls>,
     id: u64,
+    reference: Reference,
     cancel: CancellationToken,
+    story: Arc<Story>,
 }
 
 impl Place {
@@ -122,11 +133,20 @@ impl Place {
     pub(crate) async fn cancelled(&self) {
         self.cancel.cancelled().await;
     }
+
+    /// Takes the pull off the list: whoever hears its end finds it there no more.
+    pub(crate) fn leave(&self) {
+        self.pulls.lock().by_id.remove(&self.id);
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.pulls.lock().by_id.remove(&self.id);
+        self.leave();
+        if !self.story.has_ended() {
+            let error = PullError { reference: self.reference.clone(), cause: Box::new(PullCause::Cancelled) };
+            self.story.note(&Event::Failed(Arc::new(error)));
+        }
     }
 }
 
@@ -145,7 +165,9 @@ impl RunningPulls {
         pulls.last += 1;
         let id = pulls.last;
         pulls.by_id.insert(id, Arc::new(entry));
-        (Place { pulls: Arc::clone(self), id, cancel }, story)
+        let place =
+            Place { pulls: Arc::clone(self), id, reference: reference.clone(), cancel, story: Arc::clone(&story) };
+        (place, story)
     }
 
     /// All, the oldest first.
@@ -215,10 +237,16 @@ mod tests {
             heard.push(match event {
                 Event::Layer { blob: which, phase } => format!("{} {phase:?}", which == blob("a")),
                 Event::Pulling(_) => "pulling".to_owned(),
+                // Whoever began it has gone.
+                Event::Failed(error) => error.cause.to_string(),
                 other => panic!("{other:?}"),
             });
         }
-        assert_eq!(heard, ["pulling", "true Complete", "false Queued", "false Fetching { done: 1, total: 2 }"]);
+        let cancelled = PullCause::Cancelled.to_string();
+        assert_eq!(
+            heard,
+            ["pulling", "true Complete", "false Queued", "false Fetching { done: 1, total: 2 }", &*cancelled]
+        );
         // The one who began it has heard it all as well, and nothing is listed any more.
         let mut count = 0;
         while receiver.next().await.is_some() {

@@ -26,7 +26,8 @@ pub(super) async fn run(api: &Api, args: ImportArgs) -> Result<Exit, Error> {
             }
             last = line.status.or(last);
         }
-        last.ok_or(Error::Ended)
+        // Before its end, what is told is how far it is.
+        last.filter(|image| image.starts_with("sha256:")).ok_or(Error::Ended)
     };
     let image = import.await.map_err(|error| error.during("import", args.source.clone()))?;
     output::outcome(&clean(&image))?;

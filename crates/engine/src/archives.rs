@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::stream::Stream;
 use layer_oci::{Descriptor, Platform};
 use layer_reference::Reference;
+use layer_registry::RegistryError;
 use layer_transfer::{Import, ImportRequest, Load, LoadRequest, Save, SaveImage, SavePlan};
 
 use crate::events::Action;
@@ -68,6 +69,15 @@ impl Engine {
         body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
     ) -> Import {
         self.shared.transfer.import(request, body)
+    }
+
+    /// Imports as [`Self::import`] does what an address leads to; `body` is what [`Self::download`] brings.
+    pub fn import_fetched(
+        &self,
+        request: ImportRequest,
+        body: impl Stream<Item = Result<Bytes, RegistryError>> + Send + 'static,
+    ) -> Import {
+        self.shared.transfer.import_fetched(request, body)
     }
 }
 

@@ -13,6 +13,7 @@ use layer_digest::{BlobId, Digest, ImageId};
 use layer_oci::media_type::{OCI_CONFIG, OCI_LAYER, OCI_MANIFEST};
 use layer_oci::{Descriptor, Platform};
 use layer_reference::Reference;
+use layer_registry::RegistryError;
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
@@ -66,16 +67,36 @@ impl Drop for Import {
     }
 }
 
+/// Imports what a client sends.
 pub(crate) fn start<E: Send + 'static>(
     inner: Arc<Inner>,
     request: ImportRequest,
     body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
 ) -> Import {
     let (to_thread, reader) = body::channel();
+    begin(inner, request, reader, to_thread.send(body))
+}
+
+/// Imports what this side fetches.
+pub(crate) fn start_fetched(
+    inner: Arc<Inner>,
+    request: ImportRequest,
+    body: impl Stream<Item = Result<Bytes, RegistryError>> + Send + 'static,
+) -> Import {
+    let (to_thread, reader) = body::channel();
+    begin(inner, request, reader, to_thread.send_fetched(body))
+}
+
+fn begin(
+    inner: Arc<Inner>,
+    request: ImportRequest,
+    reader: BodyReader,
+    sending: impl Future<Output = ()> + Send + 'static,
+) -> Import {
     let task = async move {
         let span = tracing::Span::current();
         let thread = tokio::task::spawn_blocking(move || span.in_scope(|| run(&inner, request, reader)));
-        let (result, ()) = tokio::join!(thread, to_thread.send(body));
+        let (result, ()) = tokio::join!(thread, sending);
         let result = result.unwrap_or_else(|error| Err(LoadCause::Task(io::Error::other(error))));
         result.map_err(|cause| LoadError { cause: Box::new(cause) })
     };
@@ -133,7 +154,7 @@ impl Packed {
     fn new(mut body: BodyReader) -> Result<Self, LoadCause> {
         use std::io::Read as _;
         let mut head = Vec::with_capacity(Compression::SNIFF_LEN);
-        body.by_ref().take(Compression::SNIFF_LEN as u64).read_to_end(&mut head).map_err(LoadCause::Body)?;
+        body.by_ref().take(Compression::SNIFF_LEN as u64).read_to_end(&mut head).map_err(LoadCause::reading)?;
         let compression = Compression::sniff_archive(&head);
         let whole = io::Cursor::new(head).chain(body);
         Ok(match compression {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream::Stream;
 use layer_digest::{BlobId, ImageId};
 use layer_reference::Reference;
-use layer_registry::Client;
+use layer_registry::{Client, RegistryError};
 use layer_store::Store;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -198,6 +198,15 @@ impl Transfer {
         body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
     ) -> Import {
         import::start(Arc::clone(&self.inner), request, body)
+    }
+
+    /// Imports as [`Self::import`] does what this side fetches: it is read no further than it is wanted.
+    pub fn import_fetched(
+        &self,
+        request: ImportRequest,
+        body: impl Stream<Item = Result<Bytes, RegistryError>> + Send + 'static,
+    ) -> Import {
+        import::start_fetched(Arc::clone(&self.inner), request, body)
     }
 
     /// Starts to write an archive, on a thread of its own. Dropping the [`Save`] stops it.

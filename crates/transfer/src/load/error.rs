@@ -8,10 +8,11 @@ use layer_digest::Digest;
 use layer_mount::stack::StackError;
 use layer_oci::{DocumentError, Platform};
 use layer_reference::ParseReferenceError;
+use layer_registry::RegistryError;
 use layer_store::StoreError;
 
 use crate::content::TakeError;
-use crate::error::{io_kind, store_kind};
+use crate::error::{io_kind, registry_kind, store_kind};
 use crate::stack::CheckError;
 use crate::{Kind, LayerError};
 
@@ -33,6 +34,9 @@ pub enum LoadCause {
     /// The bytes that the client sends end, or can't be decompressed.
     #[error("read the tar")]
     Body(#[source] io::Error),
+    /// What lies at an address could not be fetched to its end.
+    #[error("fetch the tar")]
+    Fetch(#[source] Box<RegistryError>),
     /// A member is not what it is there for.
     #[error("member `{name}` of the archive")]
     Member {
@@ -132,8 +136,16 @@ impl LoadCause {
             TakeError::Layer(error) => at(error),
             TakeError::Source(error) => match error.downcast::<ArchiveError>() {
                 Ok(error) => Self::Archive(error),
-                Err(error) => Self::Body(error),
+                Err(error) => Self::reading(error),
             },
+        }
+    }
+
+    /// What a body that can't be read fails with.
+    pub(crate) fn reading(error: io::Error) -> Self {
+        match error.downcast::<RegistryError>() {
+            Ok(error) => Self::Fetch(Box::new(error)),
+            Err(error) => Self::Body(error),
         }
     }
 }
@@ -163,6 +175,7 @@ impl LoadError {
             | LoadCause::ForeignSystem { .. }
             | LoadCause::Name { .. }
             | LoadCause::Stack(StackError::DanglingLink { .. } | StackError::LinkToFolder { .. }) => Kind::Invalid,
+            LoadCause::Fetch(error) => registry_kind(error),
             LoadCause::NoPlatform { .. } => Kind::NotFound,
             LoadCause::Member { source, .. } => layer_kind(source),
             LoadCause::Import(source) => layer_kind(source),
@@ -176,6 +189,7 @@ impl LoadError {
     pub fn hint(&self) -> Option<String> {
         match &*self.cause {
             _ if self.kind() == Kind::NoSpace => Some("make room where the store lies, and try again".to_owned()),
+            LoadCause::Fetch(error) => error.hint(),
             LoadCause::Archive(ArchiveError::Unrecognized) => Some(
                 "an archive is what `docker save` writes; a plain root file system is brought in by `import`"
                     .to_owned(),

@@ -29,7 +29,7 @@ pub(super) async fn import(app: &App, request: ImportRequest, address: &str) -> 
     let first = ProgressLine::message(format!("Downloading from {}", download.shown())).to_bytes();
     let total = download.size().unwrap_or(0);
     let come = Arc::new(AtomicU64::new(0));
-    let import = app.engine.import(request, pieces(download, Arc::clone(&come)));
+    let import = app.engine.import_fetched(request, pieces(download, Arc::clone(&come)));
     let mut ticks = tokio::time::interval(PACE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let told = Told { first: Some(first), done: Some(Box::pin(import.done())), ticks, come, total, last: 0 };

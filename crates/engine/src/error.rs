@@ -281,6 +281,10 @@ impl EngineError {
         match self {
             Self::Mounted { target, .. } => Some(format!("unmount it first: `layer umount {}`", target.display())),
             Self::Pinned { .. } => Some("take the pin off with `layer unpin`, or force it".to_owned()),
+            Self::InUse { .. } => Some(
+                "wait for what uses it: `layer pulls` lists the pulls that run, `layer mounts` what is mounted"
+                    .to_owned(),
+            ),
             Self::OnlyPlatform { name, .. } => Some(format!("remove that image first: `layer rmi {name}`")),
             Self::Unreadable { name, .. } => {
                 Some(format!("repair it with `layer verify --repair {name}`, or remove it with `layer rmi {name}`"))

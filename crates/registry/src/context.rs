@@ -126,6 +126,8 @@ impl Context {
     pub(crate) fn deed(&self) -> String {
         if self.asked.is_push() {
             format!("push {} to {}", self.asked, self.peer)
+        } else if matches!(self.asked, Asked::Search { .. }) {
+            format!("{} at {}", self.asked, self.peer)
         } else {
             format!("get {} from {}", self.asked, self.peer)
         }
@@ -195,7 +197,7 @@ impl fmt::Display for Asked {
             Self::Blob { repository, digest } => write!(f, "blob `{digest}` of `{repository}`"),
             Self::Tags { repository } => write!(f, "the tags of `{repository}`"),
             Self::Root => f.write_str("`/v2/`"),
-            Self::Search { term } => write!(f, "what a search for `{term}` finds"),
+            Self::Search { term } => write!(f, "search for `{term}`"),
             Self::Url { shown } => write!(f, "`{shown}`"),
             Self::Token { repository } => write!(f, "a token to read `{repository}`"),
             Self::PushBlob { repository, digest } => write!(f, "blob `{digest}` for `{repository}`"),

@@ -117,7 +117,9 @@ fn masked(text: &str) -> String {
         Some((_, rest)) => format!("…@{rest}"),
         None => text.to_owned(),
     };
-    text.chars().take(200).collect()
+    // What is behind it may be signed.
+    let shown: String = text.split('?').next().unwrap_or_default().chars().take(200).collect();
+    if text.contains('?') { format!("{shown}?…") } else { shown }
 }
 
 #[cfg(test)]
@@ -144,6 +146,8 @@ mod tests {
     fn nothing_secret_is_shown() {
         let error = url("http://bob:hidden@h.example/a").unwrap_err().to_string();
         assert_eq!(error, "`…@h.example/a` is no address of the web");
+        let error = url("ftp://h.example/a?token=hidden").unwrap_err().to_string();
+        assert_eq!(error, "`ftp://h.example/a?…` is no address of the web");
         assert_eq!(shown(&url("h.example/a?token=hidden").unwrap()), "http://h.example/a?…");
     }
 }

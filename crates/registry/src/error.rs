@@ -358,6 +358,9 @@ impl RegistryError {
                     NetworkError::Dns(_) => {
                         format!("is `{host}` spelled right, and does this machine reach a name server?")
                     }
+                    NetworkError::Refused if matches!(context.peer.role, Role::Site(_)) => {
+                        format!("does a server run at `{host}`?")
+                    }
                     NetworkError::Refused => format!("is a registry running at `{host}`?"),
                     NetworkError::ConnectTimeout => {
                         format!("does a firewall stand between this machine and `{host}`, or is a proxy needed?")

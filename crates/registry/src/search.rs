@@ -3,7 +3,7 @@
 //! OCI's specifications know no search. What Docker Hub and those who imitate it answer is the one thing left of the registry API's first
 //! version.
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::{Deserialize, Deserializer};
 
 use crate::auth::{Credentials, basic_header};
@@ -46,7 +46,7 @@ pub struct FoundRepository {
     #[serde(deserialize_with = "or_nothing")]
     pub description: String,
     /// How many people like it.
-    #[serde(deserialize_with = "or_nothing")]
+    #[serde(deserialize_with = "not_negative")]
     pub star_count: u64,
     /// Whether the registry vouches for it.
     #[serde(deserialize_with = "or_nothing")]
@@ -61,13 +61,22 @@ fn or_nothing<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserial
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// Docker Hub counts some of its own below zero.
+fn not_negative<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let count: Option<i64> = Option::deserialize(deserializer)?;
+    Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
+}
+
+/// An answer to a search. Whatever answers everything with some JSON is none.
 #[derive(Deserialize)]
 struct Found {
-    results: Option<Vec<FoundRepository>>,
+    #[serde(deserialize_with = "or_nothing")]
+    results: Vec<FoundRepository>,
 }
 
 impl Client {
     /// Asks a registry for repositories, best first. Its mirrors are asked before it; of those few can search, and what one can't is no error.
+    /// The credentials are those of the registry that the request names, or of Docker Hub if it names none: nobody else is shown them.
     ///
     /// # Errors
     ///
@@ -78,6 +87,8 @@ impl Client {
         credentials: &Credentials,
     ) -> Result<Vec<FoundRepository>, RegistryError> {
         let domain = request.registry.clone().unwrap_or_else(|| self.options().search_registry).to_ascii_lowercase();
+        let is_lent = request.registry.is_some() || domain == HUB.0;
+        let credentials = if is_lent { credentials } else { &Credentials::NONE };
         let policy = RetryPolicy { tries: self.shared.retry.tries.min(TRIES), ..self.shared.retry.clone() };
         with_retries(&policy, &Told::default(), || self.search_once(&domain, request, credentials)).await
     }
@@ -132,7 +143,7 @@ impl Client {
             url,
             headers: HeaderMap::new(),
             own_headers: endpoint.headers.clone(),
-            authorization: credentials.basic_pair().map(|(username, password)| basic_header(username, password)),
+            authorization: shown(credentials),
             apart: false,
             context: &context,
         };
@@ -147,7 +158,8 @@ impl Client {
             }
         };
         if answer.response.status() != StatusCode::OK {
-            return Err(refuse(answer, credentials.shown_name(), patience).await);
+            let user = shown(credentials).and_then(|_| credentials.shown_name());
+            return Err(refuse(answer, user, patience).await);
         }
         let malformed = {
             let context = Box::new(answer.context.clone());
@@ -155,10 +167,17 @@ impl Client {
         };
         let bytes = read_capped(answer, MAX_ANSWER, patience).await?;
         let found: Found = serde_json::from_slice(&bytes).map_err(malformed)?;
-        let mut found = found.results.unwrap_or_default();
+        let mut found = found.results;
         found.retain(|repository| !repository.name.is_empty());
         // Some servers send all they have.
         found.truncate(usize::try_from(request.limit).unwrap_or(usize::MAX));
         Ok(found)
     }
+}
+
+/// What of a login a search can show: nobody asks for it here, and a token is for those who issue tokens.
+fn shown(credentials: &Credentials) -> Option<HeaderValue> {
+    let (username, password) = credentials.basic_pair()?;
+    let is_password = !password.is_empty() && credentials.refresh_token().is_none();
+    is_password.then(|| basic_header(username, password))
 }

@@ -39,7 +39,7 @@ impl fmt::Display for Secret {
 
 /// What a user has to show to a registry. Every part may be empty.
 ///
-/// A registry sees none of it before it has asked by a challenge.
+/// A registry sees none of it before it has asked by a challenge. Only a search shows a password unasked, since what answers searches asks for none.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     /// The user's name; empty for none.

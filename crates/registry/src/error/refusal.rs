@@ -59,6 +59,14 @@ impl Refusal {
 
     /// What the user could do, as one sentence without a full stop.
     pub(super) fn hint(&self) -> Option<String> {
+        if let Role::Site(_) = self.context.peer.role {
+            // Nobody logs in there.
+            return match self.kind() {
+                Kind::NotFound => Some("is the address right?".to_owned()),
+                Kind::RateLimited | Kind::Unavailable => Some("try again later".to_owned()),
+                _ => None,
+            };
+        }
         let login = match &*self.context.peer.registry {
             "registry-1.docker.io" => "layer login".to_owned(),
             registry => format!("layer login {registry}"),
@@ -67,6 +75,10 @@ impl Refusal {
             (Kind::Unauthorized, Some(_)) if self.context.asked == Asked::Root => {
                 Some("check the name and the password; some registries want an access token in place of it".to_owned())
             }
+            (Kind::NotFound, _) if matches!(self.context.asked, Asked::Search { .. }) => Some(
+                "few registries but Docker Hub can be searched; `layer pull -a` brings all tags of a repository"
+                    .to_owned(),
+            ),
             (Kind::Unauthorized, Some(_)) => Some(format!("log in again with `{login}`")),
             (Kind::Unauthorized, None) => Some(format!("is the name right? If it is, log in with `{login}`")),
             (Kind::Denied, Some(user)) if self.context.asked.is_push() => {
@@ -110,6 +122,7 @@ impl fmt::Display for Refusal {
                 write!(f, "{peer} was asked too often, and did not take {asked}")?;
             }
             _ if asked.is_push() => write!(f, "{peer} did not take {asked}")?,
+            (Kind::NotFound, _) if matches!(asked, Asked::Search { .. }) => write!(f, "{peer} knows no {asked}")?,
             (Kind::NotFound, _) => write!(f, "{peer} has no {asked}")?,
             (Kind::Unauthorized, Some(user)) => write!(f, "{peer} refused user `{user}` for {asked}")?,
             (Kind::Unauthorized, None) => write!(f, "{peer} wants a login for {asked}")?,

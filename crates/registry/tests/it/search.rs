@@ -5,7 +5,7 @@ use layer_registry::{Client, Credentials, Kind, Options, SearchRequest, Secret};
 use crate::server::{Server, answer, options, refusal};
 
 const FOUND: &str = r#"{"query":"app","num_results":3,"results":[
-    {"name":"lib/app","description":"the app","star_count":7,"is_official":false,"is_automated":false,"is_trusted":false},
+    {"name":"lib/app","description":"the app","star_count":-7,"is_official":false,"is_automated":false,"is_trusted":false},
     {"name":"app","description":null,"star_count":90,"is_official":true},
     {"description":"nameless"}]}"#;
 
@@ -20,7 +20,7 @@ async fn what_a_registry_finds_is_told_in_its_order() {
     let found = client.search(&request(&server, "a b&c"), &Credentials::NONE).await.unwrap();
     let told: Vec<_> =
         found.iter().map(|one| (&*one.name, &*one.description, one.star_count, one.is_official)).collect();
-    assert_eq!(told, [("lib/app", "the app", 7, false), ("app", "", 90, true)]);
+    assert_eq!(told, [("lib/app", "the app", 0, false), ("app", "", 90, true)]);
     let asked = server.seen().into_iter().find(|seen| seen.path == "/v1/search").unwrap();
     assert_eq!(asked.query, "q=a+b%26c&n=25");
     assert_eq!(asked.authorization(), None);
@@ -61,7 +61,9 @@ async fn who_names_no_registry_searches_the_one_of_the_settings() {
     let server = Server::start(|_, _| answer(200, &[], FOUND)).await;
     let client = Client::new(Options { search_registry: server.address.to_string(), ..options() }).unwrap();
     let request = SearchRequest { registry: None, term: "app".to_owned(), limit: 25 };
-    assert_eq!(client.search(&request, &Credentials::NONE).await.unwrap().len(), 2);
+    // The login is one for Docker Hub.
+    assert_eq!(client.search(&request, &Credentials::basic("bob", "hidden")).await.unwrap().len(), 2);
+    assert_eq!(server.seen().iter().find_map(|seen| seen.authorization()), None);
 }
 
 #[tokio::test]
@@ -74,12 +76,34 @@ async fn what_is_no_answer_to_a_search_is_an_error() {
     assert_eq!(
         error.to_string(),
         format!(
-            "registry `{host}` sent what a search for `app` finds in a form that cannot be read: it is no JSON object with results"
+            "registry `{host}` sent search for `app` in a form that cannot be read: it is no JSON object with results"
         )
     );
     let server = Server::start(|_, _| refusal(404, "NOT_FOUND", "no search here")).await;
     let error = client.search(&request(&server, "app"), &Credentials::NONE).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
+    let host = server.address;
+    assert!(error.to_string().starts_with(&format!("registry `{host}` knows no search for `app` (404")), "{error}");
+    assert!(error.hint().unwrap().contains("few registries"));
+    // Whatever answers everything alike is no search either.
+    let server = Server::start(|_, _| answer(200, &[], "{}")).await;
+    let error = client.search(&request(&server, "app"), &Credentials::NONE).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
+}
+
+#[tokio::test]
+async fn a_token_is_not_shown_to_a_search() {
+    let server = Server::start(|_, _| answer(200, &[], FOUND)).await;
+    let client = Client::new(options()).unwrap();
+    let token = Some(Secret::new("hidden"));
+    for login in [
+        Credentials { identity_token: token.clone(), ..Credentials::basic("<token>", "") },
+        Credentials { registry_token: token, ..Credentials::NONE },
+        Credentials::basic("bob", ""),
+    ] {
+        client.search(&request(&server, "app"), &login).await.unwrap();
+    }
+    assert_eq!(server.seen().iter().find_map(|seen| seen.authorization()), None);
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use crate::{Engine, EngineError};
 /// The annotation that says what a statement is about.
 const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 
-/// The longest statement that is shown. A bill of materials of a large image has some megabytes.
-const MAX_STATEMENT: u64 = 32 << 20;
+/// The most bytes of statements that are shown together. A bill of materials of a large image has some megabytes.
+const MAX_STATEMENTS: u64 = 32 << 20;
 
 /// A statement about an image.
 #[derive(Clone, Debug)]
@@ -51,9 +51,15 @@ impl Engine {
             if !store.leads_on(&entry)? {
                 return Err(missing(entry.digest));
             }
-            let document = store.document(&entry)?;
+            let document = store.document(&entry).map_err(|error| match error {
+                // An index can call anything an attestation.
+                StoreError::Document { digest, source } => {
+                    EngineError::Statement { digest, reason: source.to_string() }
+                }
+                error => EngineError::Store(error),
+            })?;
             let Document::Manifest(manifest) = &*document else { return Ok(Vec::new()) };
-            let mut statements = Vec::new();
+            let (mut statements, mut room) = (Vec::new(), MAX_STATEMENTS);
             for layer in &manifest.layers {
                 let Some(predicate_type) = layer.annotations.get(PREDICATE_TYPE) else { continue };
                 if !types.is_empty() && !types.contains(predicate_type) {
@@ -63,7 +69,7 @@ impl Engine {
                     if !store.has_blob(layer)? {
                         return Err(missing(layer.digest));
                     }
-                    Some(statement(store, layer)?)
+                    Some(statement(store, layer, &mut room)?)
                 } else {
                     None
                 };
@@ -87,11 +93,11 @@ fn entry_about(store: &Store, target: &Descriptor, subject: Digest) -> Result<Op
     })
 }
 
-fn statement(store: &Store, layer: &Descriptor) -> Result<Box<RawValue>, EngineError> {
+fn statement(store: &Store, layer: &Descriptor, room: &mut u64) -> Result<Box<RawValue>, EngineError> {
     let refused = |reason: String| EngineError::Statement { digest: layer.digest, reason };
-    if layer.size > MAX_STATEMENT {
-        return Err(refused(format!("it has {} bytes, and {MAX_STATEMENT} at most are", layer.size)));
-    }
+    *room = room.checked_sub(layer.size).ok_or_else(|| {
+        refused(format!("with its {} bytes the answer would have more than {MAX_STATEMENTS} of statements", layer.size))
+    })?;
     let bytes = store.read_blob(BlobId(layer.digest), layer.size)?;
     serde_json::from_slice(&bytes).map_err(|_| refused("it is no JSON".to_owned()))
 }

@@ -17,7 +17,7 @@ use crate::cli::{Args, DEFAULT_CONFIG};
 use crate::collection::{GcSection, GcSettings};
 use network::{Asked, Number, Speed};
 pub(crate) use network::{NetworkArgs, Retries, Seconds};
-use registries::{MirrorTable, ProxyTable, Registry};
+use registries::{MirrorTable, OneRegistry, ProxyTable};
 pub(crate) use registries::{Registries, RegistryArgs};
 
 /// The store when nobody names one.
@@ -69,7 +69,7 @@ struct File {
     insecure_registry: Option<Vec<InsecureHost>>,
     certs_dir: Option<Vec<PathBuf>>,
     mirrors: Option<MirrorTable>,
-    search_registry: Option<Registry>,
+    search_registry: Option<OneRegistry>,
     proxy: Option<ProxyTable>,
     #[serde(deserialize_with = "downloads")]
     downloads: Option<u16>,
@@ -372,6 +372,7 @@ mod tests {
             "t.lab:5000"
         );
         assert_eq!(options("", &[]).search_registry, "docker.io");
+        assert!(settings("search-registry = '*'", &[]).unwrap_err().to_string().contains("`*` is no registry"));
         assert_eq!(options("", &[]).certs_dirs, layer_engine::RegistryOptions::default().certs_dirs);
     }
 

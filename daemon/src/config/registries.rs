@@ -27,7 +27,7 @@ pub(crate) struct RegistryArgs {
 
     /// The registry that is searched when a search names none [default: docker.io]
     #[arg(long, value_name = "HOST", env = "LAYERD_SEARCH_REGISTRY", hide_env_values = true)]
-    search_registry: Option<Registry>,
+    search_registry: Option<OneRegistry>,
 
     /// The proxy for registries in plain http: `http://host:port`, or a `socks5` one [default: that of HTTP_PROXY]
     #[arg(long, value_name = "URL", env = "LAYERD_HTTP_PROXY", hide_env_values = true)]
@@ -80,7 +80,7 @@ pub(crate) struct Registries {
     certs_dirs: Option<Vec<PathBuf>>,
     mirrors: BTreeMap<String, Vec<MirrorUrl>>,
     /// Nothing for Docker Hub.
-    search: Option<Registry>,
+    search: Option<OneRegistry>,
     proxies: Proxies,
 }
 
@@ -91,7 +91,7 @@ impl Registries {
         insecure: Vec<InsecureHost>,
         certs_dir: Option<Vec<PathBuf>>,
         mirrors: Option<MirrorTable>,
-        search: Option<Registry>,
+        search: Option<OneRegistry>,
         proxy: Option<ProxyTable>,
     ) -> Result<Self, ParseProxyError> {
         let proxy = proxy.unwrap_or_default();
@@ -160,6 +160,27 @@ impl FromStr for Registry {
 }
 
 impl<'de> Deserialize<'de> for Registry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Parsed::deserialize(deserializer).map(|parsed| parsed.0)
+    }
+}
+
+/// A registry, and not all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OneRegistry(String);
+
+impl FromStr for OneRegistry {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(Registry(name)) if name != ANY => Ok(Self(name)),
+            _ => Err(format!("`{text}` is no registry: write `docker.io` or `host:port`")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for OneRegistry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Parsed::deserialize(deserializer).map(|parsed| parsed.0)
     }

@@ -23,11 +23,7 @@ const NONE: &str = "<none>";
 
 /// Prints the images, a line a name.
 pub(super) async fn run(api: &Api, args: ImagesArgs) -> Result<Exit, Error> {
-    let images =
-        api.images(args.name.as_deref(), &args.filters, args.all, false).await.map_err(|error| match &args.name {
-            Some(name) => error.during("list", name.as_str()),
-            None => error,
-        })?;
+    let images = listed(api, &args, false).await?;
     if args.quiet {
         let mut printed = HashSet::new();
         for image in &images {
@@ -47,6 +43,13 @@ pub(super) async fn run(api: &Api, args: ImagesArgs) -> Result<Exit, Error> {
         Format::Table => output::data(&table(&images, args.digests, args.no_trunc, now))?,
     }
     Ok(Exit::Done)
+}
+
+async fn listed(api: &Api, args: &ImagesArgs, platforms: bool) -> Result<Vec<ImageSummary>, Error> {
+    api.images(args.name.as_deref(), &args.filters, args.all, platforms).await.map_err(|error| match &args.name {
+        Some(name) => error.during("list", name.as_str()),
+        None => error,
+    })
 }
 
 fn shown_id(image: &ImageSummary, whole: bool) -> String {

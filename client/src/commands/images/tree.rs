@@ -5,7 +5,7 @@ use layer_proto::image::{ManifestKind, ManifestSummary};
 
 use crate::api::Api;
 use crate::cli::ImagesArgs;
-use crate::commands::images::{NONE, shown_id};
+use crate::commands::images::{NONE, listed, shown_id};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::render::table::Table;
@@ -14,7 +14,7 @@ use crate::render::{output, size};
 
 /// Prints each image once, and below it its platforms.
 pub(in crate::commands) async fn run(api: &Api, args: ImagesArgs) -> Result<Exit, Error> {
-    let images = api.images(args.name.as_deref(), &args.filters, args.all, true).await?;
+    let images = listed(api, &args, true).await?;
     output::data(&table(&images, args.no_trunc))?;
     Ok(Exit::Done)
 }

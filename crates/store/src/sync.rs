@@ -135,7 +135,7 @@ impl Pace {
         let ahead = Arc::clone(&self.0);
         let sync = move || {
             if let Err(error) = ahead.sync.sync(&ahead.root, ahead.sync.epoch()) {
-                tracing::debug!(%error, "a sync ahead of its time failed, which whoever syncs next will hear, too");
+                tracing::warn!(%error, "a sync ahead of its time failed, which whoever syncs next will hear, too");
             }
             ahead.running.store(false, Ordering::Relaxed);
         };

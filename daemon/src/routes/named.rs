@@ -148,7 +148,7 @@ pub(super) async fn history(app: &App, name: &str, params: &Params) -> Result<Re
     operation_id = "ImageAttestations",
     params(
         ("name" = String, Path, description = "A name, an ID, or the beginning of an ID."),
-        ("platform" = Option<Vec<String>>, Query, description = "`os[/arch[/variant]]`, or an object in JSON; several."),
+        ("platform" = Option<String>, Query, description = "`os[/arch[/variant]]`, or an object in JSON."),
         ("type" = Option<Vec<String>>, Query, description = "Only statements of these types."),
         ("statement" = Option<bool>, Query, description = "Tell the statements themselves."),
     ),

@@ -40,7 +40,7 @@ pub(super) async fn prune(State(app): State<App>, params: Params) -> Result<Resp
     path = layer_proto::collection::PATH,
     tag = "layerd",
     operation_id = "LayerdCollect",
-    request_body(content = CollectRequest),
+    request_body(content = Option<CollectRequest>),
     responses(
         (status = 200, description = "What was taken.", body = Collected),
         (status = "default", description = "What went wrong.", body = layer_proto::ErrorBody),

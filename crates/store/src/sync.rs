@@ -94,7 +94,7 @@ const AHEAD: u64 = 64 << 20;
 
 /// Has the disk work while much is being written: syncs that nobody waits for, so that the one that somebody waits for finds little left.
 ///
-/// It promises nothing. One of these that fails is a sync that failed for all, as [`GroupSync`] has it.
+/// It promises nothing. One of these that fails is a sync that failed for all, as `GroupSync` has it.
 #[derive(Clone, Debug)]
 pub struct Pace(Arc<Ahead>);
 

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::folder::{Folder, Owed, SETGID, take_default_acl};
 use super::waiting::{Unsettled, Waiting};
-use super::whiteout::{is_whiteout, set_opaque};
+use super::whiteout::{is_marker, is_whiteout, set_opaque};
 use crate::UnpackError;
 use crate::path::{MAX_NAME, MAX_PATH, join, parent, split};
 use crate::tar::Shown;
@@ -255,6 +255,9 @@ impl<'a> Tree<'a> {
     ) -> Result<Rc<Folder>, UnpackError> {
         if self.waiting.link(&path).is_some() {
             return Err(no_folder(&path, entry));
+        }
+        if is_marker(name.to_bytes()) {
+            return Err(UnpackError::refused(entry, "its folder is behind a link to a whiteout"));
         }
         let made = || -> io::Result<Dir> {
             let dir = self.make_dir(above, name, 0o755)?;

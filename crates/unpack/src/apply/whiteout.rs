@@ -54,6 +54,11 @@ impl<'a> Marker<'a> {
     }
 }
 
+/// Whether a name is kept for markers: nothing can be called so.
+pub(super) fn is_marker(name: &[u8]) -> bool {
+    name.starts_with(PREFIX)
+}
+
 impl Tree<'_> {
     /// Takes `name` away from the layers below. What this layer itself has of that name stays, in whatever order the two came.
     pub(super) fn whiteout(&mut self, folder: &[u8], name: &[u8]) -> Result<(), UnpackError> {

@@ -194,6 +194,10 @@ fn odd_whiteouts_take_nothing_away_that_is_not_theirs() {
         refused(LayerBuilder::new().file(".wh.a/b", "")),
         "entry `.wh.a/b`: it lies in a folder that is a whiteout"
     );
+    assert_eq!(
+        refused(LayerBuilder::new().symlink("l", "a/.wh.b").file("l/f", "")),
+        "entry `l/f`: its folder is behind a link to a whiteout"
+    );
     // Whiteouts may be of any type, and are never followed.
     let sandbox = Sandbox::new();
     let outside = sandbox.outside();

@@ -6,6 +6,7 @@ use std::thread;
 
 use layer_digest::{Algorithm, BlobId, Verifier};
 use layer_store::{ForeignLink, LayerRecord, SealedBlob, SealedLayer, StagedBlob, Store};
+use layer_unpack::Writers;
 
 use crate::LayerError;
 use crate::flight::pipeline::{self, Tar};
@@ -41,6 +42,7 @@ impl From<LayerError> for TakeError {
 /// if it comes under a name; `tell` hears how many bytes have come.
 pub(crate) fn take(
     store: &Arc<Store>,
+    writers: &Writers,
     source: &mut impl BufRead,
     promised: Option<(BlobId, u64)>,
     tell: &mut dyn FnMut(u64),
@@ -50,7 +52,7 @@ pub(crate) fn take(
     let (wire_end, tar_end) = pipeline::belt();
     let verifier = Verifier::naming(Algorithm::Sha256);
     let (inflated, tar) = thread::scope(|scope| {
-        let tar = scope.spawn(move || pipeline::unpack(verifier, Some(stage), tar_end));
+        let tar = scope.spawn(move || pipeline::unpack(verifier, Some(stage), tar_end, writers));
         let inflated = pipeline::inflate(&mut wire, wire_end);
         (inflated, tar.join())
     });

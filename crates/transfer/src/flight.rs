@@ -6,6 +6,7 @@
 
 mod again;
 mod fetch;
+mod labour;
 mod lead;
 pub(crate) mod pipeline;
 mod places;
@@ -13,12 +14,14 @@ mod progress;
 mod ranges;
 
 use std::collections::HashMap;
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use layer_digest::{BlobId, DiffId};
 use layer_oci::Descriptor;
 use layer_registry::RepositoryClient;
 use layer_store::{Store, StoreError};
+use layer_unpack::Writers;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +32,9 @@ use crate::event::Phase;
 use crate::transfer::Limits;
 
 pub(crate) use again::unpack_again;
+
+/// How many threads help at most. More of them wait for each other: files are made in one folder one at a time.
+const MAX_WRITERS: usize = 4;
 
 /// A blob to bring in.
 #[derive(Clone, Debug)]
@@ -85,7 +91,9 @@ pub(crate) struct Flights(Arc<Shared>);
 struct Shared {
     store: Arc<Store>,
     runtime: Handle,
+    labour: labour::Labour,
     places: places::Places,
+    writers: Arc<Writers>,
     flights: Mutex<HashMap<BlobId, (Arc<Flight>, usize)>>,
     /// The layers that are being unpacked, each by one flight; two blobs can hold the same layer.
     unpacking: Mutex<HashMap<DiffId, CancellationToken>>,
@@ -104,14 +112,23 @@ pub(crate) struct Watcher {
 
 impl Flights {
     pub(crate) fn new(store: Arc<Store>, runtime: Handle, limits: Limits) -> Self {
+        // Who unpacks makes files, too.
+        let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
         Self(Arc::new(Shared {
             store,
+            labour: labour::Labour::new(runtime.clone()),
             runtime,
             places: places::Places::new(limits),
+            writers: Arc::new(Writers::new(processors.saturating_sub(1).clamp(1, MAX_WRITERS))),
             flights: Mutex::default(),
             unpacking: Mutex::default(),
             shutdown: CancellationToken::new(),
         }))
+    }
+
+    /// The threads that help whoever unpacks a layer.
+    pub(crate) fn writers(&self) -> &Writers {
+        &self.0.writers
     }
 
     /// Whether the store has a blob, the layer in it, and proof that the one is in the other.

@@ -107,10 +107,11 @@ fn run(inner: &Arc<Inner>, request: ImportRequest, body: BodyReader) -> Result<I
     let store = &inner.store;
     let mut body = Packed::new(body)?;
     let failed = |error| LoadCause::taking(error, LoadCause::Import);
-    let (layer, blob) = match content::take(store, &mut body.source, None, &mut |_| {}).map_err(failed)? {
-        Content::Layer(layer, blob) => (layer, blob),
-        Content::Blob(_, why) => return Err(LoadCause::Import(why)),
-    };
+    let (layer, blob) =
+        match content::take(store, inner.flights.writers(), &mut body.source, None, &mut |_| {}).map_err(failed)? {
+            Content::Layer(layer, blob) => (layer, blob),
+            Content::Blob(_, why) => return Err(LoadCause::Import(why)),
+        };
     let media_type = format!("{OCI_LAYER}{}", body.suffix);
     let part = json!({"mediaType": media_type, "digest": blob.id(), "size": blob.size()});
     let created = Timestamp::now();

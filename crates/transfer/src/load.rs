@@ -139,7 +139,7 @@ pub(crate) fn start<E: Send + 'static>(
 
 fn run(inner: &Arc<Inner>, request: &LoadRequest, body: BodyReader, teller: &Teller) -> Result<(), LoadCause> {
     let mut archive = Reader::new(BufReader::with_capacity(BUFFER, Decoder::of_archive(body)));
-    let mut intake = Intake::new(&inner.store, teller);
+    let mut intake = Intake::new(&inner.store, inner.flights.writers(), teller);
     while let Some(member) = archive.next_file()? {
         intake.member(&mut archive, member)?;
     }

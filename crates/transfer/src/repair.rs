@@ -68,6 +68,6 @@ impl Transfer {
     ///
     /// When the blob is missing, damaged or another layer's, or the disk is full or fails.
     pub fn unpack_again(&self, blob: &Descriptor, diff: DiffId) -> Result<StagedLayer, LayerError> {
-        unpack_again(&self.inner.store, blob, diff)
+        unpack_again(&self.inner.store, blob, diff, self.inner.flights.writers())
     }
 }

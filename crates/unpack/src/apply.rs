@@ -3,6 +3,7 @@
 //! One entry at a time, in the order of the tar, the last of equal names winning. What a thing needs is done in the order in which the kernel
 //! doesn't undo it: content, owner, mode, attributes, times. Folders get their times at the end, and what their content would inherit too.
 
+mod aside;
 mod attributes;
 mod folder;
 mod links;
@@ -19,6 +20,7 @@ use crate::UnpackError;
 use crate::manifest::Contents;
 use crate::path::clean;
 use crate::tar::{Entry, Kind, Reader};
+use crate::writers::Writers;
 use attributes::LeftOut;
 use tree::Tree;
 use whiteout::Marker;
@@ -53,21 +55,26 @@ pub struct ForeignLink {
 /// When the stream fails, isn't a proper tar, asks for something that no layer may have, or can't be written. What was made until then
 /// is still there, and worth nothing.
 pub fn apply(tar: impl BufRead, root: &Dir) -> Result<Applied, UnpackError> {
-    apply_noting(tar, root, &mut Contents::default())
+    apply_noting(tar, root, &mut Contents::default(), &Writers::new(0))
 }
 
-/// Unpacks a layer as [`apply()`] does, and notes the digests of its files, by which [`crate::manifest::write()`] lists them.
+/// Unpacks a layer as [`apply()`] does, with the help of `writers` where its files are small and many, and notes the digests of its files, by which
+/// [`crate::manifest::write()`] lists them.
 ///
 /// # Errors
 ///
 /// As [`apply()`].
-pub fn apply_noting(tar: impl BufRead, root: &Dir, contents: &mut Contents) -> Result<Applied, UnpackError> {
+pub fn apply_noting(
+    tar: impl BufRead,
+    root: &Dir,
+    contents: &mut Contents,
+    writers: &Writers,
+) -> Result<Applied, UnpackError> {
     let mut unpack = Unpack {
         reader: Reader::new(tar),
-        tree: Tree::new(root)?,
+        tree: Tree::new(root, contents, writers)?,
         left_out: LeftOut::default(),
         applied: Applied::default(),
-        contents,
         has_attributes: false,
     };
     while let Some(entry) = unpack.reader.next_entry()? {
@@ -83,7 +90,6 @@ struct Unpack<'a, R> {
     tree: Tree<'a>,
     left_out: LeftOut,
     applied: Applied,
-    contents: &'a mut Contents,
     has_attributes: bool,
 }
 
@@ -122,12 +128,13 @@ impl<R: BufRead> Unpack<'_, R> {
     }
 
     fn finish(mut self) -> Result<Applied, UnpackError> {
+        self.tree.aside.catch_up()?;
         self.applied.foreign_links = self.tree.settle_links()?;
         self.tree.settle()?;
         self.applied.implied_parents = std::mem::take(&mut self.tree.waiting).into_implied();
         self.left_out.report();
         // The machine gives what is made here no attribute that would count as the layer's own.
-        self.contents.bear_no_attributes = !self.has_attributes && !self.tree.has_marks;
+        self.tree.aside.contents.bear_no_attributes = !self.has_attributes && !self.tree.has_marks;
         self.reader.drain().map_err(UnpackError::from)?;
         Ok(self.applied)
     }

@@ -11,15 +11,17 @@
 //! [`manifest`] lists what such a folder holds once it is filled, and compares a folder with its list.
 //!
 //! This crate never reads a name as a path string and never stores what would steer overlayfs. What it holds of a stream doesn't grow with the
-//! stream: 1 MiB of extension headers, a sparse map of 4 MiB, and at most
-//! 16 MiB of names that can be settled only at the end and some 12 MiB of digests.
+//! stream: 1 MiB of extension headers, a sparse map of 4 MiB, some batches of
+//! 128 KiB, and at most 16 MiB of names that can be settled only at the end, some 12 MiB of digests, and as much of hashes of names.
 
 mod apply;
 mod error;
 pub mod manifest;
 mod path;
 mod tar;
+mod writers;
 
 pub use apply::{Applied, ForeignLink, apply, apply_noting};
 pub use error::UnpackError;
 pub use tar::{Entry, Kind, Reader, Segment, TarError, Time};
+pub use writers::Writers;

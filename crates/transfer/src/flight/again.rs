@@ -5,6 +5,7 @@ use std::sync::Arc;
 use layer_digest::DiffId;
 use layer_oci::Descriptor;
 use layer_store::{StagedLayer, Store};
+use layer_unpack::Writers;
 
 use super::pipeline::{self, Source};
 use super::progress::Progress;
@@ -16,7 +17,12 @@ use crate::LayerError;
 /// # Errors
 ///
 /// When the blob isn't there or is damaged, is not the layer that it should be, or the disk is full or fails.
-pub(crate) fn unpack_again(store: &Arc<Store>, blob: &Descriptor, diff: DiffId) -> Result<StagedLayer, LayerError> {
+pub(crate) fn unpack_again(
+    store: &Arc<Store>,
+    blob: &Descriptor,
+    diff: DiffId,
+    writers: &Writers,
+) -> Result<StagedLayer, LayerError> {
     let id = layer_digest::BlobId(blob.digest);
     let stage = store.stage_layer().map_err(LayerError::Store)?;
     let file = store.open_blob(id).map_err(LayerError::Store)?;
@@ -24,7 +30,7 @@ pub(crate) fn unpack_again(store: &Arc<Store>, blob: &Descriptor, diff: DiffId) 
     let (wire_end, tar_end) = pipeline::belt();
     let (wire, tar) = std::thread::scope(|scope| {
         let wire = scope.spawn(|| pipeline::wire(id, Source::Stored(file), &progress, wire_end));
-        let tar = pipeline::tar(diff, Some(stage), tar_end);
+        let tar = pipeline::tar(diff, Some(stage), tar_end, writers);
         (wire.join(), tar)
     });
     let wire = wire.map_err(|_| LayerError::Task(std::io::Error::other("a thread panicked")))?;

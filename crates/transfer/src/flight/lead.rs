@@ -28,8 +28,8 @@ use crate::event::Phase;
 /// How often watchers hear of progress. People can't follow more, and programs don't need it.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
-/// How many pieces from the network may wait for the first thread.
-const CHUNKS_WAITING: usize = 8;
+/// How many pieces from the network may wait for the first thread. Where the network is fast each has some 400 KiB.
+const CHUNKS_WAITING: usize = 3;
 
 /// Brings a blob in, and tells those who wait how it ended.
 pub(super) async fn lead(shared: Arc<Shared>, flight: Arc<Flight>, job: Job) {
@@ -233,8 +233,9 @@ impl Lead<'_> {
         };
         let (wire_end, tar_end) = pipeline::belt();
         let counters = Arc::clone(&progress);
-        let wire = self.spawn(move || pipeline::wire(blob, source, &counters, wire_end));
-        let tar = self.spawn(move || pipeline::tar(diff, stage, tar_end));
+        let wire = self.labour(move || pipeline::wire(blob, source, &counters, wire_end));
+        let writers = Arc::clone(&self.shared.writers);
+        let tar = self.labour(move || pipeline::tar(diff, stage, tar_end, &writers));
         let network = async {
             match network {
                 Some(network) => joined(network.await)?,
@@ -300,13 +301,22 @@ impl Lead<'_> {
 
     /// Runs something that blocks, on a thread that the flight doesn't end without.
     fn spawn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        self.shared.runtime.spawn_blocking(self.counted(work))
+    }
+
+    /// The same for something that takes all that a processor gives.
+    fn labour<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        self.shared.labour.begin(self.counted(work))
+    }
+
+    fn counted<T>(&self, work: impl FnOnce() -> T + Send + 'static) -> impl FnOnce() -> T + Send + 'static {
         let alive = self.alive.clone();
         let span = tracing::Span::current();
-        self.shared.runtime.spawn_blocking(move || {
+        move || {
             let result = span.in_scope(work);
             drop(alive);
             result
-        })
+        }
     }
 }
 

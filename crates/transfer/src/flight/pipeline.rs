@@ -16,7 +16,7 @@ use layer_digest::{BlobId, DiffId, Verified, Verifier};
 use layer_fs::failpoint::{Step, reach};
 use layer_store::{Ingest, Pace, StagedLayer, StoreError};
 use layer_unpack::manifest::{self, Contents};
-use layer_unpack::{Applied, apply_noting};
+use layer_unpack::{Applied, Writers, apply_noting};
 
 use super::progress::Progress;
 use crate::LayerError;
@@ -249,16 +249,26 @@ impl BufRead for WireReader<'_> {
 }
 
 /// The second thread: proves a tar, and unpacks it if there is a folder for it.
-pub(super) fn tar(diff: DiffId, stage: Option<StagedLayer>, belt: TarEnd) -> Result<Tar, LayerError> {
-    unpack(Verifier::new(diff, None), stage, belt)
+pub(super) fn tar(
+    diff: DiffId,
+    stage: Option<StagedLayer>,
+    belt: TarEnd,
+    writers: &Writers,
+) -> Result<Tar, LayerError> {
+    unpack(Verifier::new(diff, None), stage, belt, writers)
 }
 
 /// The same for a tar that may be any, or a certain one: the verifier knows.
-pub(crate) fn unpack(verifier: Verifier<DiffId>, stage: Option<StagedLayer>, belt: TarEnd) -> Result<Tar, LayerError> {
+pub(crate) fn unpack(
+    verifier: Verifier<DiffId>,
+    stage: Option<StagedLayer>,
+    belt: TarEnd,
+    writers: &Writers,
+) -> Result<Tar, LayerError> {
     let mut reader =
         TarReader { verifier, belt, pace: stage.as_ref().map(StagedLayer::pace), chunk: Vec::new(), at: 0 };
     let layer = match stage {
-        Some(mut stage) => match unpack_listed(&mut reader, &mut stage) {
+        Some(mut stage) => match unpack_listed(&mut reader, &mut stage, writers) {
             Ok(applied) => Some((stage, applied)),
             Err(error) => {
                 if matches!(&error, LayerError::Unpack(error) if error.io().is_none()) {
@@ -286,9 +296,9 @@ pub(crate) fn unpack(verifier: Verifier<DiffId>, stage: Option<StagedLayer>, bel
 }
 
 /// Unpacks a tar, and lists what came of it.
-fn unpack_listed(tar: &mut TarReader, stage: &mut StagedLayer) -> Result<Applied, LayerError> {
+fn unpack_listed(tar: &mut TarReader, stage: &mut StagedLayer, writers: &Writers) -> Result<Applied, LayerError> {
     let mut contents = Contents::default();
-    let applied = apply_noting(&mut *tar, stage.root(), &mut contents).map_err(LayerError::Unpack)?;
+    let applied = apply_noting(&mut *tar, stage.root(), &mut contents, writers).map_err(LayerError::Unpack)?;
     let root = stage.root().try_clone().map_err(|source| {
         LayerError::Store(StoreError::Io { action: "open", what: "a staged layer".to_owned(), source })
     })?;

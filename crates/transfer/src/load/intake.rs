@@ -11,6 +11,7 @@ use layer_compression::Compression;
 use layer_digest::{BlobId, DiffId, Digest, VerifyError};
 use layer_oci::Descriptor;
 use layer_store::{Lease, SealedBlob, SealedLayer, Store, StoreError};
+use layer_unpack::Writers;
 
 use super::{LoadCause, LoadEvent, Teller};
 use crate::LayerError;
@@ -59,6 +60,7 @@ pub(super) struct Held {
 /// All that has been taken in of an archive.
 pub(super) struct Intake<'a> {
     store: &'a Arc<Store>,
+    writers: &'a Writers,
     teller: &'a Teller,
     /// On all that was found in the store.
     pub(super) lease: Lease,
@@ -74,9 +76,10 @@ pub(super) struct Intake<'a> {
 }
 
 impl<'a> Intake<'a> {
-    pub(super) fn new(store: &'a Arc<Store>, teller: &'a Teller) -> Self {
+    pub(super) fn new(store: &'a Arc<Store>, writers: &'a Writers, teller: &'a Teller) -> Self {
         Self {
             store,
+            writers,
             teller,
             lease: store.lease(),
             held: Vec::new(),
@@ -134,7 +137,7 @@ impl<'a> Intake<'a> {
                 Held { blob, size, compression, diff: self.store.known_diff(blob), item: Item::Stored }
             }
             (Looks::Layer, promised) => {
-                match content::take(self.store, &mut source, promised, &mut tell).map_err(failed)? {
+                match content::take(self.store, self.writers, &mut source, promised, &mut tell).map_err(failed)? {
                     Content::Layer(layer, blob) => Held {
                         blob: blob.id(),
                         size: blob.size(),

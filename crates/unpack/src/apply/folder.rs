@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::sync::Arc;
 
 use layer_fs::Dir;
 use rustix::fs::{Mode, Timespec, Timestamps, XattrFlags};
@@ -22,7 +23,8 @@ pub(super) const SETGID: u32 = 0o2000;
 /// up, and taken off again when the folder is opened once more: the disk remembers them, however many folders there are.
 #[derive(Debug)]
 pub(super) struct Folder {
-    pub(super) dir: Dir,
+    /// Held by files that are put aside, too.
+    pub(super) dir: Arc<Dir>,
     /// Where it really is: no component of this path is a link.
     pub(super) path: Vec<u8>,
     owed: RefCell<Owed>,
@@ -39,7 +41,7 @@ pub(super) struct Owed {
 impl Folder {
     /// A folder that was made just now, and hands nothing down.
     pub(super) fn new(dir: Dir, path: Vec<u8>, owed: Owed) -> Self {
-        Self { dir, path, owed: RefCell::new(owed) }
+        Self { dir: Arc::new(dir), path, owed: RefCell::new(owed) }
     }
 
     /// A folder that is there already. `lists` says whether it may have a default access list.

@@ -25,6 +25,8 @@ impl<R: BufRead> Unpack<'_, R> {
         if !matches!(Marker::of(&target), Ok(None)) {
             return Err(UnpackError::refused(path, "it is a hard link to a whiteout"));
         }
+        // What is linked to may only be put aside.
+        self.tree.aside.catch_up()?;
         let place = self.tree.place(path, path)?;
         if self.tree.link(&place, &target, path)? {
             return Ok(());

@@ -6,10 +6,11 @@ use std::io::{BufRead, ErrorKind};
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use layer_fs::FileKind;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, Uid};
 use rustix::io::Errno;
 
 use super::Unpack;
+use super::aside::{Dress, Maker, SET_ID_BITS, SMALL};
 use super::attributes::{Bearer, strip};
 use super::folder::{DEFAULT_ACL, Folder, Owed, SETGID, times};
 use super::tree::Place;
@@ -21,9 +22,6 @@ use crate::tar::{Entry, Kind, Segment};
 
 /// From this size on, a file's write-back is started as soon as it is written, so that the sync at the end has less to wait for.
 const EARLY_WRITEBACK: u64 = 1 << 20;
-
-/// The bits of a mode that the kernel clears when the owner changes.
-const SET_ID_BITS: u32 = 0o6000;
 
 impl<R: BufRead> Unpack<'_, R> {
     /// The root of the layer, which is there already.
@@ -56,7 +54,7 @@ impl<R: BufRead> Unpack<'_, R> {
             set_opaque(&dir, &place.path)?;
         }
         let folder = self.tree.remember(Folder::new(dir, place.path, Owed::default()))?;
-        if (entry.uid, entry.gid) != self.tree.owner {
+        if (entry.uid, entry.gid) != self.tree.maker.owner {
             chown(folder.dir.as_fd(), entry)?;
         }
         self.dress_folder(&folder, entry)
@@ -90,11 +88,12 @@ impl<R: BufRead> Unpack<'_, R> {
 
     pub(super) fn file(&mut self, entry: &Entry, size: u64, segments: Option<&[Segment]>) -> Result<(), UnpackError> {
         let place = self.tree.place(&entry.path, &entry.path)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(entry.mode & !SET_ID_BITS);
-        let file =
-            self.in_place(&place, entry, "make the file", |dir, name| rustix::fs::openat(dir, name, flags, mode))?;
-        let file = File::from(file);
+        let is_small = size <= SMALL && segments.is_none() && entry.xattrs.is_empty();
+        if is_small && place.is_new && self.tree.aside.has_room() {
+            return self.put_aside(place, entry, size);
+        }
+        let dress = Dress::of(entry);
+        let file = self.in_place(&place, entry, "make the file", |dir, name| Maker::create(dir, name, dress))?;
         let mut hasher = if segments.is_some() { ContentHasher::sparse() } else { ContentHasher::whole() };
         match segments {
             None => self.write(&file, entry, 0, size, &mut hasher)?,
@@ -106,22 +105,31 @@ impl<R: BufRead> Unpack<'_, R> {
             }
         }
         let stat = rustix::fs::fstat(&file).map_err(UnpackError::write("look up", &entry.path))?;
-        self.contents.add(stat.st_ino, hasher.finish());
-        if (entry.uid, entry.gid) != self.tree.owner {
-            chown(file.as_fd(), entry)?;
-        }
-        if entry.mode & (SET_ID_BITS | self.tree.umask) != 0 {
-            rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode))
-                .map_err(UnpackError::write("set the mode of", &entry.path))?;
-        }
+        self.tree.aside.contents.add(stat.st_ino, hasher.finish());
+        self.tree.maker.own(&file, dress, &entry.path)?;
         for attribute in &entry.xattrs {
             self.left_out.set(Bearer::Open(file.as_fd()), attribute, entry)?;
         }
-        rustix::fs::futimens(&file, &times(entry.mtime)).map_err(UnpackError::write("set the time of", &entry.path))?;
+        Maker::date(&file, dress, &entry.path)?;
         if size >= EARLY_WRITEBACK {
             layer_fs::start_writeback(&file);
         }
         Ok(())
+    }
+
+    /// Leaves a small file to another thread.
+    fn put_aside(&mut self, place: Place, entry: &Entry, size: u64) -> Result<(), UnpackError> {
+        let mut left = usize::try_from(size).unwrap_or_default();
+        self.tree.aside.put(place, entry, left);
+        while left > 0 {
+            let data = self.reader.data()?;
+            let len = left.min(data.len());
+            self.tree.aside.append(&data[..len]);
+            self.reader.consume(len);
+            left -= len;
+        }
+        self.applied.bytes += size;
+        self.tree.aside.pass_on()
     }
 
     /// Writes the next `len` bytes of the entry's data at `offset`, straight from the buffer that they came in, and hashes them.
@@ -185,7 +193,7 @@ impl<R: BufRead> Unpack<'_, R> {
         self.tree
             .chown_at(&place, entry.uid, entry.gid)
             .map_err(UnpackError::write("set the owner of", &entry.path))?;
-        if !matches!(entry.kind, Kind::Symlink(_)) && entry.mode & (SET_ID_BITS | self.tree.umask) != 0 {
+        if !matches!(entry.kind, Kind::Symlink(_)) && entry.mode & (SET_ID_BITS | self.tree.maker.umask) != 0 {
             // Nothing can have put a link in its place: the folder is ours alone.
             rustix::fs::chmodat(&place.folder.dir, &place.name, Mode::from_raw_mode(entry.mode), AtFlags::empty())
                 .map_err(UnpackError::write("set the mode of", &entry.path))?;

@@ -4,17 +4,22 @@ use std::collections::HashMap;
 use std::ffi::CString;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 use layer_fs::{Dir, FileKind, remove_tree};
 use rustix::fs::{AtFlags, Gid, Mode, Uid};
 use rustix::io::Errno;
 
+use super::aside::{Aside, Maker};
 use super::folder::{Folder, Owed, SETGID, take_default_acl};
 use super::waiting::{Unsettled, Waiting};
 use super::whiteout::{is_marker, is_whiteout, set_opaque};
 use crate::UnpackError;
+use crate::manifest::Contents;
 use crate::path::{MAX_NAME, MAX_PATH, join, parent, split};
 use crate::tar::Shown;
+use crate::writers::Writers;
 
 /// How many folder handles are kept open. Tars are written folder by folder, so that few are needed at a time.
 const MAX_OPEN: usize = 128;
@@ -37,10 +42,9 @@ pub(super) struct Tree<'a> {
     pub(super) has_lists: bool,
     /// Whether a folder of the layer was marked for overlayfs.
     pub(super) has_marks: bool,
-    /// The bits that the kernel takes away from the mode of whatever is made.
-    pub(super) umask: u32,
-    /// Whose is what this process makes.
-    pub(super) owner: (u32, u32),
+    pub(super) maker: Maker,
+    /// Files that are made elsewhere.
+    pub(super) aside: Aside<'a>,
 }
 
 /// Where an entry goes: a name in an open folder.
@@ -50,10 +54,12 @@ pub(super) struct Place {
     pub(super) name: CString,
     /// The real path of the name.
     pub(super) path: Vec<u8>,
+    /// Whether nothing can be there yet.
+    pub(super) is_new: bool,
 }
 
 impl<'a> Tree<'a> {
-    pub(super) fn new(root: &'a Dir) -> Result<Self, UnpackError> {
+    pub(super) fn new(root: &'a Dir, contents: &'a mut Contents, writers: &'a Writers) -> Result<Self, UnpackError> {
         let prepared = || -> io::Result<Folder> {
             // Whatever the root hands down comes from the machine, not from the layer.
             let stat = rustix::fs::fstat(root)?;
@@ -64,6 +70,10 @@ impl<'a> Tree<'a> {
             Ok(Folder::new(root.try_clone()?, Vec::new(), Owed::default()))
         };
         let folder = prepared().map_err(UnpackError::write("prepare the folder", b"/"))?;
+        let maker = Maker {
+            umask: umask().unwrap_or(0o777),
+            owner: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
+        };
         let mut waiting = Waiting::default();
         waiting.add(Vec::new(), Unsettled::Implied).map_err(|reason| UnpackError::refused(b"/", reason))?;
         Ok(Self {
@@ -72,19 +82,24 @@ impl<'a> Tree<'a> {
             waiting,
             has_lists: false,
             has_marks: false,
-            umask: umask().unwrap_or(0o777),
-            owner: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
+            maker,
+            aside: Aside::new(writers, maker, contents),
         })
     }
 
-    /// The place of a clean path that is not the root's; its folders are made if they aren't there. `entry` is whom to blame.
+    /// The place of a clean path that is not the root's; its folders are made if they aren't there. `entry` is whom to blame. What else was made
+    /// of that name is there when this returns, and not only put aside.
     pub(super) fn place(&mut self, path: &[u8], entry: &[u8]) -> Result<Place, UnpackError> {
         let (above, name) = split(path);
         let c_name = name_of(name, entry)?;
         let folder = self.folder(above, entry)?;
         let path = join(&folder.path, name);
         check_length(&path, entry)?;
-        Ok(Place { folder, name: c_name, path })
+        let is_new = self.aside.is_new(&path);
+        if !is_new {
+            self.aside.catch_up()?;
+        }
+        Ok(Place { folder, name: c_name, path, is_new })
     }
 
     /// The folder at a clean path, made if it isn't there. Links of this layer on the way are followed inside the layer, as they would be
@@ -170,6 +185,11 @@ impl<'a> Tree<'a> {
         match above.dir.open_dir(name.as_c_str()) {
             Ok(dir) => return self.reopened(dir, path, entry).map(Step::Into),
             Err(error) => match Errno::from_io_error(&error) {
+                // A file of that name may only be put aside.
+                Some(Errno::NOENT) if self.aside.is_busy() && !self.aside.is_new(&path) => {
+                    self.aside.catch_up()?;
+                    return self.step(above, name.to_bytes(), entry);
+                }
                 Some(Errno::NOENT) => return self.imply(above, &name, path, entry, false).map(Step::Into),
                 Some(Errno::LOOP | Errno::NOTDIR) => {}
                 _ => return Err(UnpackError::write("open the folder of", entry)(error)),
@@ -221,7 +241,10 @@ impl<'a> Tree<'a> {
         if self.open.len() >= MAX_OPEN {
             // Those in use stay: what is made in them would undo what they get now.
             for (path, idle) in std::mem::take(&mut self.open) {
-                if Rc::strong_count(&idle) > 1 {
+                // Whoever has let go of one on another thread is done with it: what it did comes before what is done here.
+                let is_used = Rc::strong_count(&idle) > 1 || Arc::strong_count(&idle.dir) > 1;
+                fence(Ordering::Acquire);
+                if is_used {
                     self.open.insert(path, idle);
                 } else {
                     idle.settle()?;
@@ -259,9 +282,10 @@ impl<'a> Tree<'a> {
         if is_marker(name.to_bytes()) {
             return Err(UnpackError::refused(entry, "its folder is behind a link to a whiteout"));
         }
+        self.aside.is_new(&path);
         let made = || -> io::Result<Dir> {
             let dir = self.make_dir(above, name, 0o755)?;
-            if self.owner != (0, 0) {
+            if self.maker.owner != (0, 0) {
                 rustix::fs::fchown(&dir, Some(Uid::ROOT), Some(Gid::ROOT))?;
             }
             Ok(dir)
@@ -283,7 +307,7 @@ impl<'a> Tree<'a> {
         const TAKEN: u32 = 0o1777;
         rustix::fs::mkdirat(&above.dir, name, Mode::from_raw_mode(mode))?;
         let dir = above.dir.open_dir(name.as_c_str())?;
-        if mode & (self.umask | !TAKEN) != 0 {
+        if mode & (self.maker.umask | !TAKEN) != 0 {
             rustix::fs::fchmod(&dir, Mode::from_raw_mode(mode))?;
         }
         Ok(dir)
@@ -322,7 +346,7 @@ impl<'a> Tree<'a> {
 
     /// Sets the owner of something that is no open file, and was made just now.
     pub(super) fn chown_at(&self, place: &Place, uid: u32, gid: u32) -> Result<(), Errno> {
-        if (uid, gid) == self.owner {
+        if (uid, gid) == self.maker.owner {
             return Ok(());
         }
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));

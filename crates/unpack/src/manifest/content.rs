@@ -29,6 +29,13 @@ pub enum Content {
     Sparse([u8; 32]),
 }
 
+impl Content {
+    /// The content of a file that is no sparse one.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self::Whole(blake3::hash(bytes).into())
+    }
+}
+
 /// What is known of the files of a folder.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {

@@ -7,6 +7,7 @@
 mod bounds;
 mod differential;
 mod malformed;
+mod root_aside;
 mod root_attributes;
 mod root_escape;
 mod root_folders;

@@ -10,7 +10,7 @@ use layer_fs::Dir;
 use layer_testkit::layer::LayerBuilder;
 use layer_testkit::tree::{Entry, Kind, Tree, assert_same};
 use layer_unpack::manifest::Contents;
-use layer_unpack::{Applied, UnpackError, apply, apply_noting};
+use layer_unpack::{Applied, UnpackError, Writers, apply, apply_noting};
 use tempfile::TempDir;
 
 /// `layer`, where it is unpacked, and `outside`, which is looked at again when the sandbox is dropped.
@@ -43,16 +43,45 @@ impl Sandbox {
         self.folder.path().join("layer")
     }
 
+    /// Unpacks a layer: by one thread alone, and elsewhere with the help of others, which nobody must see.
+    #[track_caller]
     pub(crate) fn apply(&self, tar: impl AsRef<[u8]>) -> Result<Applied, UnpackError> {
-        let root = Dir::open(&self.root()).unwrap();
-        apply(Cursor::new(tar.as_ref()), &root)
+        let was_empty = fs::read_dir(self.root()).unwrap().next().is_none();
+        let alone = self.apply_alone(&tar);
+        for writers in [Writers::new(1), Writers::new(2).by(1)].into_iter().filter(|_| was_empty) {
+            let folder = tempfile::tempdir_in(self.folder.path().parent().unwrap()).unwrap();
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            let root = Dir::open(folder.path()).unwrap();
+            let helped = apply_noting(Cursor::new(tar.as_ref()), &root, &mut Contents::default(), &writers);
+            match (&alone, &helped) {
+                (Ok(alone), Ok(helped)) => {
+                    assert_eq!(alone, helped);
+                    let [mut one, mut other] = [self.tree(), Tree::read(folder.path()).unwrap()];
+                    // When a whiteout was made means nothing.
+                    for whiteout in
+                        one.entries.values_mut().chain(other.entries.values_mut()).filter(|it| is_whiteout(it))
+                    {
+                        whiteout.mtime = (0, 0);
+                    }
+                    assert_same(&one, &other);
+                }
+                (Err(alone), Err(helped)) => assert_eq!(chain(alone), chain(helped)),
+                _ => panic!("alone: {alone:?}, with help: {helped:?}"),
+            }
+        }
+        alone
+    }
+
+    /// Unpacks a layer by one thread alone, and doesn't look at what came of it.
+    pub(crate) fn apply_alone(&self, tar: impl AsRef<[u8]>) -> Result<Applied, UnpackError> {
+        apply(Cursor::new(tar.as_ref()), &Dir::open(&self.root()).unwrap())
     }
 
     /// Unpacks a layer that is fine, and notes the digests of its files.
     pub(crate) fn apply_noting(&self, tar: impl AsRef<[u8]>) -> Contents {
         let mut contents = Contents::default();
         let root = Dir::open(&self.root()).unwrap();
-        apply_noting(Cursor::new(tar.as_ref()), &root, &mut contents).unwrap();
+        apply_noting(Cursor::new(tar.as_ref()), &root, &mut contents, &Writers::new(1).by(2)).unwrap();
         contents
     }
 

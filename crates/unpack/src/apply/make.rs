@@ -26,6 +26,8 @@ const EARLY_WRITEBACK: u64 = 1 << 20;
 impl<R: BufRead> Unpack<'_, R> {
     /// The root of the layer, which is there already.
     pub(super) fn root(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+        // It hands down to new files what it gets, until that is put off.
+        self.tree.aside.catch_up()?;
         let root = self.tree.folder(b"", &entry.path)?;
         self.dress_again(&root, entry)
     }

@@ -205,6 +205,8 @@ fn ago(now: Timestamp, span: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use layer_oci::Descriptor;
     use layer_reference::Reference;
     use layer_store::Named;
@@ -216,7 +218,7 @@ mod tests {
         let tagged = Timestamp::UNIX_EPOCH;
         let named =
             |name| Named { reference: Reference::parse(name).unwrap(), target: target.clone(), tagged, pinned: None };
-        let names = name.map(named).into_iter().collect();
+        let names = name.map(named).map(Arc::new).into_iter().collect();
         Found { target, names, pinned: false, since: None, by: None }
     }
 

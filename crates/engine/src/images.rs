@@ -128,13 +128,13 @@ impl Engine {
             let mut items = Vec::new();
             for step in &variant.config.history {
                 let layer = if step.empty_layer { None } else { layers.next() };
-                let layer = layer.map(|id| shared.store.layer(*id)).transpose()?.flatten();
+                let size = layer.map(|id| shared.store.layer_size(*id)).transpose()?.flatten();
                 items.push(HistoryItem {
                     id: None,
                     created: step.created.as_deref().and_then(|text| text.parse().ok()),
                     created_by: step.created_by.clone(),
                     tags: Vec::new(),
-                    size: layer.map_or(0, |layer| layer.record.size),
+                    size: size.unwrap_or(0),
                     comment: step.comment.clone(),
                 });
             }

@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 4;
 pub(crate) struct Found {
     pub(crate) target: Descriptor,
     /// All names that lead to it, in order. An image that lost the last to another one has none.
-    pub(crate) names: Vec<Named>,
+    pub(crate) names: Vec<Arc<Named>>,
     /// Whether it, or one of its names, is pinned.
     pub(crate) pinned: bool,
     /// When it got the youngest of its names, or lost the last.
@@ -59,7 +59,7 @@ impl Variant {
     pub(crate) fn unpacked_size(&self, store: &Store) -> Result<u64, StoreError> {
         let mut size = 0u64;
         for id in &self.config.diff_ids {
-            size = size.saturating_add(store.layer(*id)?.map_or(0, |layer| layer.record.size));
+            size = size.saturating_add(store.layer_size(*id)?.unwrap_or(0));
         }
         Ok(size)
     }
@@ -124,25 +124,27 @@ impl Found {
     }
 }
 
+impl From<StoredImage> for Found {
+    fn from(image: StoredImage) -> Self {
+        let (pinned, since) = (image.is_pinned(), image.since());
+        Self { target: image.target, names: image.names, pinned, since, by: None }
+    }
+}
+
 /// All images, by digest.
 pub(crate) fn all(store: &Store) -> Vec<Found> {
-    let found = |image: StoredImage| {
-        let (pinned, since) = (image.is_pinned(), image.since());
-        Found { target: image.target, names: image.names, pinned, since, by: None }
-    };
-    store.images().into_iter().map(found).collect()
+    store.images().into_iter().map(Found::from).collect()
 }
 
 /// The image that `name` means: a name, a digest or ID, or the unique beginning of one.
 pub(crate) fn find(store: &Store, name: &str) -> Result<Found, EngineError> {
-    let images = all(store);
     let reference = Reference::parse(name).map(Reference::or_latest);
     if let Ok(reference) = &reference
-        && let Some(found) = by_name(&images, reference)
+        && let Some(found) = by_name(store, reference)
     {
         return Ok(found);
     }
-    if let Some(found) = by_id(store, &images, name)? {
+    if let Some(found) = by_id(store, name)? {
         return Ok(found);
     }
     match reference {
@@ -152,17 +154,15 @@ pub(crate) fn find(store: &Store, name: &str) -> Result<Found, EngineError> {
     }
 }
 
-fn by_name(images: &[Found], reference: &Reference) -> Option<Found> {
-    let found = |image: &Found, by: &Reference| Found { by: Some(by.clone()), ..image.clone() };
-    let exact = images.iter().find(|image| image.names.iter().any(|named| named.reference == *reference));
-    if let Some(image) = exact {
-        return Some(found(image, reference));
+fn by_name(store: &Store, reference: &Reference) -> Option<Found> {
+    let found = |image: StoredImage| Found { by: Some(reference.clone()), ..image.into() };
+    if let Some(image) = store.image_named(reference) {
+        return Some(found(image));
     }
     // A repository and a digest mean an image that is known from there, whatever tag it was pulled by.
-    let digest = reference.digest()?;
-    let same = |named: &Named| named.reference.repository() == reference.repository();
-    let image = images.iter().find(|image| image.target.digest == digest && image.names.iter().any(same))?;
-    Some(found(image, reference))
+    let same = |named: &Arc<Named>| named.reference.repository() == reference.repository();
+    let image = store.image(reference.digest()?).filter(|image| image.names.iter().any(same))?;
+    Some(found(image))
 }
 
 /// The hex digits of an ID or its beginning, if a text can be one.
@@ -173,13 +173,19 @@ fn is_id(text: &str) -> Option<&str> {
     fits.then_some(hex)
 }
 
-fn by_id(store: &Store, images: &[Found], text: &str) -> Result<Option<Found>, EngineError> {
+fn by_id(store: &Store, text: &str) -> Result<Option<Found>, EngineError> {
     let Some(prefix) = is_id(text) else { return Ok(None) };
+    if let Ok(digest) = format!("sha256:{prefix}").parse()
+        && let Some(image) = store.image(digest)
+    {
+        return Ok(Some(image.into()));
+    }
+    let images = all(store);
     let begins = |digest: Digest| digest.hex().starts_with(prefix);
     let mut found: Vec<&Found> = images.iter().filter(|image| begins(image.target.digest)).collect();
     if found.is_empty() {
         // Tools that know images by their platform's manifest, or by their config as older engines do, are understood too.
-        for image in images {
+        for image in &images {
             let inner = |variant: &Variant| {
                 begins(variant.descriptor.digest)
                     || variant.manifest().is_some_and(|manifest| begins(manifest.config.digest))
@@ -270,5 +276,40 @@ mod tests {
         }
         let found = Found { target: top, names: Vec::new(), pinned: false, since: None, by: None };
         assert_eq!(found.variants(&store).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn ids_and_their_beginnings() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let target = |algorithm: &str, head: &str, len: usize| {
+            let digest: Digest = format!("{algorithm}:{head:0<len$}").parse().unwrap();
+            Descriptor::new("application/vnd.oci.image.manifest.v1+json", digest, 1)
+        };
+        let [a, b, pinned] = ["abcd1", "abcd2", "beef"].map(|head| target("sha256", head, 64));
+        let long = target("sha512", "feed", 128);
+        let name = |text: &str| Reference::parse(text).unwrap().or_latest();
+        for (text, target) in [("a:1", &a), ("b:1", &b), ("long:1", &long), ("b:1", &a)] {
+            store.set_name(&name(text), target).unwrap();
+        }
+        store.naming().pin_image(&pinned).unwrap();
+        let found = |text: &str| find(&store, text).unwrap();
+        assert!(matches!(find(&store, "abcd"), Err(EngineError::Ambiguous { .. })));
+        // One that has lost its last name.
+        for text in [b.digest.hex(), b.digest.to_string(), "abcd2".to_owned(), "sha256:abcd2".to_owned()] {
+            let found = found(&text);
+            assert!(found.target == b && found.by.is_none() && found.names.is_empty(), "{text}");
+        }
+        assert!(found(&pinned.digest.hex()).pinned && found("beef").target == pinned);
+        for text in ["feed", &long.digest.hex()[..64]] {
+            assert_eq!(found(text).target, long, "{text}");
+        }
+        let by = found("b:1");
+        assert_eq!((by.by, by.names.len(), by.target), (Some(name("b:1")), 2, a.clone()));
+        // Any tag will do where there is a digest, but not any repository.
+        assert_eq!(found(&format!("a:other@{}", a.digest)).target, a);
+        for text in [format!("nobody@{}", a.digest), format!("a@{}", b.digest), "sha256:cafe".to_owned()] {
+            assert!(find(&store, &text).is_err(), "{text}");
+        }
     }
 }

@@ -143,8 +143,8 @@ impl Walk<'_> {
         match self.store.config(BlobId(manifest.config.digest)) {
             Ok(config) => {
                 for id in &config.diff_ids {
-                    match self.store.layer(*id)? {
-                        Some(layer) => info.unpacked = info.unpacked.saturating_add(layer.record.size),
+                    match self.store.layer_size(*id)? {
+                        Some(size) => info.unpacked = info.unpacked.saturating_add(size),
                         None => info.available = false,
                     }
                 }

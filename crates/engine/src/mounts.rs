@@ -197,7 +197,7 @@ pub(crate) fn mount_variant(
     result?;
     let naming = shared.store.naming();
     // Somebody may have removed it by name while its layers were stacked, when nobody could know of this mount.
-    if !shared.store.images().iter().any(|image| image.target.digest == info.image.0) {
+    if shared.store.image(info.image.0).is_none() {
         let _ = layer_mount::unmount(&info.target);
         clear(shared, &info.id);
         return Err(EngineError::NoSuchImage { name: request.image.clone() });

@@ -1,6 +1,6 @@
 //! Giving and taking names.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use layer_digest::{Digest, ImageId};
 use layer_reference::Reference;
@@ -174,6 +174,7 @@ pub(crate) fn is_used(shared: &Shared, found: &Found) -> bool {
 
 /// Sees to it that the images that stay can be read, as they must be to know what they need: before any name is taken.
 pub(crate) fn check_others(shared: &Shared, leaving: &[Digest]) -> Result<(), EngineError> {
+    let leaving: HashSet<_> = leaving.iter().collect();
     for found in lookup::all(&shared.store).iter().filter(|found| !leaving.contains(&found.target.digest)) {
         let unreadable = |source| EngineError::Unreadable { name: found.shown(), source };
         shared.store.closure(&found.target).map_err(unreadable)?;

@@ -89,7 +89,7 @@ impl Shares {
             let closure = match store.closure(&found.target) {
                 Ok(closure) => closure,
                 // Somebody has removed it meanwhile.
-                Err(_) if !store.images().iter().any(|image| image.target.digest == found.target.digest) => continue,
+                Err(_) if store.image(found.target.digest).is_none() => continue,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::error!(image = %found.id(), error, "cannot read an image");

@@ -6,9 +6,11 @@
 //!
 //! Spec: OCI image-spec 1.1, image-layout.md, "index.json file".
 
-use std::collections::BTreeMap;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
-use std::sync::PoisonError;
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use jiff::Timestamp;
 use layer_digest::Digest;
@@ -16,6 +18,7 @@ use layer_fs::Dir;
 use layer_oci::Descriptor;
 use layer_reference::Reference;
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::index::{self, FILE};
 use crate::{OpenError, Store, StoreError};
@@ -60,7 +63,7 @@ pub struct StoredImage {
     /// The index or manifest.
     pub target: Descriptor,
     /// All its names, in order.
-    pub names: Vec<Named>,
+    pub names: Vec<Arc<Named>>,
     /// When it lost its last name to another image; then it has none.
     pub dangling: Option<Timestamp>,
     /// When it was pinned by itself.
@@ -80,29 +83,86 @@ impl StoredImage {
 }
 
 /// All names. The file on disk says the same.
+///
+/// It is copied for each change, and written as a whole. So that neither takes long where there are thousands of names, these are shared by the
+/// copies, and so is the text of each: the name that changes is the only one to be rendered.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Catalog {
-    pub(crate) names: BTreeMap<Reference, Named>,
+    names: BTreeSet<Entry>,
     /// Images that lost their last name to another image, and none of which has a name.
     pub(crate) dangling: BTreeMap<Digest, Nameless>,
     /// Images that are pinned by themselves, whatever their names.
     pub(crate) pins: BTreeMap<Digest, Nameless>,
     /// Entries that some other tool added, which are kept as they are.
-    foreign: Vec<serde_json::Value>,
+    foreign: Vec<Arc<RawValue>>,
 }
 
+/// A name, and its entry of the file as it is written there, once it was. Ordered by the name alone.
+#[derive(Clone, Debug)]
+struct Entry {
+    named: Arc<Named>,
+    text: Arc<OnceLock<Box<RawValue>>>,
+}
+
+impl Entry {
+    fn new(named: Named) -> Self {
+        Self { named: Arc::new(named), text: Arc::default() }
+    }
+
+    fn text(&self) -> serde_json::Result<&RawValue> {
+        if let Some(text) = self.text.get() {
+            return Ok(text);
+        }
+        let mut entry = self.named.target.clone();
+        entry.annotations.insert(NAME.to_owned(), self.named.reference.to_string());
+        entry.annotations.insert(TAGGED.to_owned(), self.named.tagged.to_string());
+        if let Some(pinned) = self.named.pinned {
+            entry.annotations.insert(PINNED.to_owned(), pinned.to_string());
+        }
+        let text = to_raw_value(&entry)?;
+        Ok(self.text.get_or_init(|| text))
+    }
+}
+
+impl Borrow<Reference> for Entry {
+    fn borrow(&self) -> &Reference {
+        &self.named.reference
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.named.reference.cmp(&other.named.reference)
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Entry {}
+
+/// The file. Written, it has one of our entries on a line.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct File {
+struct File<'a> {
     schema_version: u32,
     #[serde(default)]
     media_type: Option<String>,
-    #[serde(default)]
-    manifests: Vec<serde_json::Value>,
+    #[serde(default, borrow)]
+    manifests: Vec<&'a RawValue>,
 }
 
-/// An entry of the file, as one of ours.
-enum Entry {
+/// What an entry of the file says, if it is one of ours.
+enum Said {
     Name(Named),
     Dangling(Nameless),
     Pin(Nameless),
@@ -121,38 +181,36 @@ impl Catalog {
             }
             Err(source) => return Err(OpenError::Io { action: "read", path: path.join(FILE), source }),
         };
-        let file: File = serde_json::from_slice(&bytes)
+        let file: File<'_> = serde_json::from_slice(&bytes)
             .map_err(|error| OpenError::Damaged { path: path.join(FILE), reason: error.to_string() })?;
         let mut catalog = Self::default();
         for entry in file.manifests {
-            match Entry::read(&entry) {
-                Some(Entry::Name(named)) => drop(catalog.names.insert(named.reference.clone(), named)),
-                Some(Entry::Dangling(image)) => drop(catalog.dangling.insert(image.target.digest, image)),
-                Some(Entry::Pin(image)) => drop(catalog.pins.insert(image.target.digest, image)),
-                None => catalog.foreign.push(entry),
+            let said = Said::read(entry)
+                .map_err(|error| OpenError::Damaged { path: path.join(FILE), reason: error.to_string() })?;
+            match said {
+                Some(Said::Name(named)) => catalog.give(named),
+                Some(Said::Dangling(image)) => drop(catalog.dangling.insert(image.target.digest, image)),
+                Some(Said::Pin(image)) => drop(catalog.pins.insert(image.target.digest, image)),
+                None => catalog.foreign.push(entry.to_owned().into()),
             }
         }
         Ok(catalog)
     }
 
     pub(crate) fn save(&self, root: &Dir) -> std::io::Result<()> {
-        let mut manifests = self.foreign.clone();
-        for named in self.names.values() {
-            let mut entry = named.target.clone();
-            entry.annotations.insert(NAME.to_owned(), named.reference.to_string());
-            entry.annotations.insert(TAGGED.to_owned(), named.tagged.to_string());
-            if let Some(pinned) = named.pinned {
-                entry.annotations.insert(PINNED.to_owned(), pinned.to_string());
-            }
-            manifests.push(serde_json::to_value(entry)?);
-        }
+        let mut nameless = Vec::new();
         for (images, word) in [(&self.dangling, DANGLING), (&self.pins, PINNED)] {
             for image in images.values() {
                 let mut entry = image.target.clone();
                 entry.annotations.insert(word.to_owned(), image.since.to_string());
-                manifests.push(serde_json::to_value(entry)?);
+                nameless.push(to_raw_value(&entry)?);
             }
         }
+        let mut manifests: Vec<&RawValue> = self.foreign.iter().map(|entry| &**entry).collect();
+        for entry in &self.names {
+            manifests.push(entry.text()?);
+        }
+        manifests.extend(nameless.iter().map(|entry| &**entry));
         let file = File { schema_version: 2, media_type: Some(INDEX.to_owned()), manifests };
         let bytes = serde_json::to_vec_pretty(&file)?;
         // What could not be read again must not take the place of what can.
@@ -162,14 +220,58 @@ impl Catalog {
         index::replace(root, &bytes)
     }
 
+    /// What a name leads to.
+    pub(crate) fn name(&self, reference: &Reference) -> Option<&Arc<Named>> {
+        self.names.get(reference).map(|entry| &entry.named)
+    }
+
+    /// All names, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<Named>> {
+        self.names.iter().map(|entry| &entry.named)
+    }
+
+    /// The names that lead to an image, in order.
+    fn names_of(&self, image: Digest) -> impl Iterator<Item = &Arc<Named>> {
+        self.names().filter(move |named| named.target.digest == image)
+    }
+
+    /// Gives a name, taking it from what had it.
+    pub(crate) fn give(&mut self, named: Named) {
+        self.names.replace(Entry::new(named));
+    }
+
+    /// Takes a name away.
+    pub(crate) fn take(&mut self, reference: &Reference) -> Option<Arc<Named>> {
+        self.names.take(reference).map(|entry| entry.named)
+    }
+
+    /// Takes images out, with all their names.
+    pub(crate) fn remove(&mut self, images: &[Digest]) {
+        let gone: HashSet<_> = images.iter().collect();
+        self.names.retain(|entry| !gone.contains(&entry.named.target.digest));
+        for image in images {
+            self.dangling.remove(image);
+            self.pins.remove(image);
+        }
+    }
+
     /// Whether a name leads to the image.
     pub(crate) fn has_name(&self, image: Digest) -> bool {
-        self.names.values().any(|named| named.target.digest == image)
+        self.names_of(image).next().is_some()
+    }
+
+    /// An image with all that leads to it, if anything does.
+    fn image(&self, digest: Digest) -> Option<StoredImage> {
+        let names: Vec<_> = self.names_of(digest).cloned().collect();
+        let (dangling, pin) = (self.dangling.get(&digest), self.pins.get(&digest));
+        let target = names.first().map(|named| &named.target).or(dangling.or(pin).map(|image| &image.target))?.clone();
+        let since = |image: Option<&Nameless>| image.map(|image| image.since);
+        Some(StoredImage { target, names, dangling: since(dangling), pinned: since(pin) })
     }
 
     /// What every image of the store begins at, each once.
     pub(crate) fn targets(&self) -> Vec<Descriptor> {
-        let names = self.names.values().map(|named| &named.target);
+        let names = self.names().map(|named| &named.target);
         let nameless = self.dangling.values().chain(self.pins.values()).map(|image| &image.target);
         let targets: BTreeMap<_, _> = names.chain(nameless).map(|target| (target.digest, target)).collect();
         targets.into_values().cloned().collect()
@@ -177,14 +279,23 @@ impl Catalog {
 
     /// What the entries of other tools begin at, as far as it can be understood.
     pub(crate) fn foreign_targets(&self) -> Vec<Descriptor> {
-        self.foreign.iter().filter_map(|entry| Descriptor::deserialize(entry).ok()).collect()
+        self.foreign.iter().filter_map(|entry| descriptor(entry).ok()?).collect()
     }
 }
 
-impl Entry {
+/// What an entry describes, if it describes anything. Of a member that is there twice the last one counts, as it does for other tools.
+fn descriptor(entry: &RawValue) -> serde_json::Result<Option<Descriptor>> {
+    let value: serde_json::Value = serde_json::from_str(entry.get())?;
+    Ok(Descriptor::deserialize(value).ok())
+}
+
+impl Said {
     /// Reads an entry; `None` for one that another tool has written.
-    fn read(entry: &serde_json::Value) -> Option<Self> {
-        let mut target = Descriptor::deserialize(entry).ok()?;
+    fn read(entry: &RawValue) -> serde_json::Result<Option<Self>> {
+        Ok(descriptor(entry)?.and_then(Self::of))
+    }
+
+    fn of(mut target: Descriptor) -> Option<Self> {
         let mut time = |word: &str| -> Option<Timestamp> { target.annotations.remove(word)?.parse().ok() };
         let (tagged, dangling, pinned) = (time(TAGGED), time(DANGLING), time(PINNED));
         match (target.annotations.remove(NAME), tagged, dangling, pinned) {
@@ -201,12 +312,22 @@ impl Entry {
 impl Store {
     /// All names, in order.
     pub fn names(&self) -> Vec<Named> {
-        self.read_catalog(|catalog| catalog.names.values().cloned().collect())
+        self.read_catalog(|catalog| catalog.names().map(|named| Named::clone(named)).collect())
     }
 
     /// What a name leads to.
     pub fn name(&self, reference: &Reference) -> Option<Named> {
-        self.read_catalog(|catalog| catalog.names.get(reference).cloned())
+        self.read_catalog(|catalog| catalog.name(reference).map(|named| Named::clone(named)))
+    }
+
+    /// The image that has a name.
+    pub fn image_named(&self, reference: &Reference) -> Option<StoredImage> {
+        self.read_catalog(|catalog| catalog.image(catalog.name(reference)?.target.digest))
+    }
+
+    /// An image, if it is one of the store.
+    pub fn image(&self, digest: Digest) -> Option<StoredImage> {
+        self.read_catalog(|catalog| catalog.image(digest))
     }
 
     /// All images, those without a name too, by digest.
@@ -219,9 +340,9 @@ impl Store {
                 dangling: None,
                 pinned: None,
             };
-            for named in catalog.names.values() {
+            for named in catalog.names() {
                 let image = images.entry(named.target.digest).or_insert_with(|| empty(&named.target));
-                image.names.push(named.clone());
+                image.names.push(Arc::clone(named));
             }
             for (digest, image) in &catalog.dangling {
                 images.entry(*digest).or_insert_with(|| empty(&image.target)).dangling = Some(image.since);

@@ -1,25 +1,36 @@
 //! Indexes, manifests and configs, read from blobs and kept parsed.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use layer_digest::{BlobId, Digest};
-use layer_oci::{Descriptor, Document, ImageConfig};
+use layer_oci::{Descriptor, Document, History, ImageConfig};
 
+use crate::kept::Kept;
 use crate::{Store, StoreError};
 
 /// The caps of the registry side: what came in under them can be read under them.
 pub(crate) const MAX_MANIFEST: u64 = 4 << 20;
 const MAX_CONFIG: u64 = 8 << 20;
 
-/// How many parsed documents are kept. At a few kilobytes each they cost less than reading them for every list of images.
-const MAX_KEPT: usize = 4096;
+/// The room for parsed indexes and manifests, and for parsed configs: enough for five thousand images of ten kilobytes of each. They cost less
+/// than reading them for every list of images, and every removal.
+const ROOM: usize = 64 << 20;
+/// What a parsed document takes beside what its file has, roughly: its own fields, and the blocks of memory of each text in it.
+const EACH: usize = 2 << 10;
+/// How many bytes there are in memory for each of a value of any form, at worst.
+const VALUE: usize = 100;
 
 /// Parsed documents by digest. They can't go stale: a digest means one content.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Documents {
-    manifests: Mutex<HashMap<Digest, Arc<Document>>>,
-    configs: Mutex<HashMap<Digest, Arc<ImageConfig>>>,
+    manifests: Kept<Digest, Document>,
+    configs: Kept<Digest, ImageConfig>,
+}
+
+impl Default for Documents {
+    fn default() -> Self {
+        Self { manifests: Kept::new(ROOM), configs: Kept::new(ROOM) }
+    }
 }
 
 impl Store {
@@ -30,11 +41,16 @@ impl Store {
     /// When it isn't in the store, or is damaged.
     pub fn document(&self, descriptor: &Descriptor) -> Result<Arc<Document>, StoreError> {
         let digest = descriptor.digest;
-        kept(&self.documents.manifests, digest, || {
-            let bytes = self.read_blob(BlobId(digest), MAX_MANIFEST)?;
-            let media_type = Some(descriptor.media_type.as_str()).filter(|text| !text.is_empty());
-            Document::parse(media_type, &bytes).map_err(|source| StoreError::Document { digest, source })
-        })
+        let missed = match self.documents.manifests.get(digest) {
+            Ok(document) => return Ok(document),
+            Err(missed) => missed,
+        };
+        let bytes = self.read_blob(BlobId(digest), MAX_MANIFEST)?;
+        let media_type = Some(descriptor.media_type.as_str()).filter(|text| !text.is_empty());
+        let parsed = Document::parse(media_type, &bytes).map_err(|source| StoreError::Document { digest, source })?;
+        let document = Arc::new(parsed);
+        self.documents.manifests.put(digest, &document, bytes.len() + EACH, missed);
+        Ok(document)
     }
 
     /// The config of an image.
@@ -43,32 +59,23 @@ impl Store {
     ///
     /// When it isn't in the store, or is damaged.
     pub fn config(&self, id: BlobId) -> Result<Arc<ImageConfig>, StoreError> {
-        kept(&self.documents.configs, id.0, || {
-            let bytes = self.read_blob(id, MAX_CONFIG)?;
-            ImageConfig::parse(&bytes).map_err(|source| StoreError::Document { digest: id.0, source })
-        })
+        let digest = id.0;
+        let missed = match self.documents.configs.get(digest) {
+            Ok(config) => return Ok(config),
+            Err(missed) => missed,
+        };
+        let bytes = self.read_blob(id, MAX_CONFIG)?;
+        let config = Arc::new(ImageConfig::parse(&bytes).map_err(|source| StoreError::Document { digest, source })?);
+        // Two characters can be a step, and fewer a member of a value.
+        let steps = config.history.len() * size_of::<History>();
+        let healthcheck = config.config.healthcheck.as_ref().map_or(0, |value| value.to_string().len() * VALUE);
+        self.documents.configs.put(digest, &config, bytes.len() + EACH + steps + healthcheck, missed);
+        Ok(config)
     }
 
     /// Forgets what was read of a blob that is removed.
     pub(crate) fn forget_document(&self, digest: Digest) {
-        self.documents.manifests.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
-        self.documents.configs.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+        self.documents.manifests.forget(digest);
+        self.documents.configs.forget(digest);
     }
-}
-
-fn kept<T>(
-    cache: &Mutex<HashMap<Digest, Arc<T>>>,
-    digest: Digest,
-    read: impl FnOnce() -> Result<T, StoreError>,
-) -> Result<Arc<T>, StoreError> {
-    if let Some(document) = cache.lock().unwrap_or_else(PoisonError::into_inner).get(&digest) {
-        return Ok(Arc::clone(document));
-    }
-    let document = Arc::new(read()?);
-    let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-    if cache.len() >= MAX_KEPT {
-        cache.clear();
-    }
-    cache.insert(digest, Arc::clone(&document));
-    Ok(document)
 }

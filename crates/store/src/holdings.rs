@@ -121,9 +121,9 @@ impl Store {
     }
 
     pub(crate) fn held_layer(&self, id: DiffId) -> Result<Option<Held>, StoreError> {
-        let Some(layer) = self.layer(id)? else { return Ok(None) };
+        let Some(size) = self.layer_size(id)? else { return Ok(None) };
         let Some(disk) = self.layer_disk(id)? else { return Ok(None) };
-        Ok(Some(Held { bytes: disk.bytes, size: layer.record.size, modified: disk.modified }))
+        Ok(Some(Held { bytes: disk.bytes, size, modified: disk.modified }))
     }
 }
 

@@ -119,7 +119,13 @@ mod tests {
     #[test]
     fn what_is_whole_of_a_damaged_file_is_found() {
         let all: Vec<_> = (0..4).map(entry).collect();
-        let bytes = serde_json::to_vec_pretty(&json!({"schemaVersion": 2, "manifests": all})).unwrap();
+        finds_what_is_whole(&all, serde_json::to_vec_pretty(&json!({"schemaVersion": 2, "manifests": all})).unwrap());
+        let lines: Vec<_> = all.iter().map(|entry| format!("    {entry}")).collect();
+        let lines = lines.join(",\n");
+        finds_what_is_whole(&all, format!("{{\n  \"schemaVersion\": 2,\n  \"manifests\": [\n{lines}\n  ]\n}}").into());
+    }
+
+    fn finds_what_is_whole(all: &[serde_json::Value], bytes: Vec<u8>) {
         assert_eq!(salvage(&bytes), all);
         // Cut anywhere, what comes before the cut is there, and nothing else.
         for cut in 0..bytes.len() {

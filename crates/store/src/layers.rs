@@ -11,6 +11,7 @@ use layer_fs::failpoint::{Step, reach};
 use layer_fs::{Dir, allocated, tree_allocated};
 use serde::{Deserialize, Serialize};
 
+use crate::kept::Kept;
 use crate::store::Grave;
 use crate::sync::{Epoch, Pace};
 use crate::{Ingest, LayerRecord, Store, StoreError};
@@ -33,17 +34,37 @@ pub struct Layer {
     pub fs: PathBuf,
 }
 
+/// The room for records that were read, and for what lists need of them: a hundred thousand layers.
+const ROOM: usize = 16 << 20;
+const BRIEF_ROOM: usize = 100_000;
+
 /// Records that have been read. They never change; a layer that is removed is forgotten.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Records {
-    layers: Mutex<HashMap<DiffId, Arc<LayerRecord>>>,
+    layers: Kept<DiffId, LayerRecord>,
+    /// Each counts as one: they are all of a size.
+    briefs: Kept<DiffId, Brief>,
     disk: Mutex<HashMap<DiffId, LayerDisk>>,
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self { layers: Kept::new(ROOM), briefs: Kept::new(BRIEF_ROOM), disk: Mutex::default() }
+    }
+}
+
+/// What lists need of a record, which can be long itself.
+#[derive(Debug)]
+struct Brief {
+    blob: BlobId,
+    size: u64,
 }
 
 impl Records {
     /// Forgets what was read of a layer, which is no longer there or another one now.
     pub(crate) fn forget(&self, id: DiffId) {
-        self.layers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.layers.forget(id);
+        self.briefs.forget(id);
         self.disk.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 }
@@ -76,9 +97,9 @@ struct Measured {
 }
 
 impl Records {
-    /// How many have been read.
+    /// How many have been read and are kept.
     pub(crate) fn len(&self) -> usize {
-        self.layers.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.layers.len()
     }
 }
 
@@ -106,15 +127,37 @@ impl Store {
     /// When the disk fails.
     pub fn layer(&self, id: DiffId) -> Result<Option<Layer>, StoreError> {
         let fs = self.path().join(layer_name(id)).join(FILES);
-        if let Some(record) = self.records.layers.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
-            return Ok(Some(Layer { record: Arc::clone(record), fs }));
-        }
-        let Some(record) = self.read_record::<LayerRecord>(id)?.filter(|record| record.diff_id == id) else {
+        let missed = match self.records.layers.get(id) {
+            Ok(record) => return Ok(Some(Layer { record, fs })),
+            Err(missed) => missed,
+        };
+        let Some((record, length)) = self.read_record::<LayerRecord>(id)?.filter(|(record, _)| record.diff_id == id)
+        else {
             return Ok(None);
         };
         let record = Arc::new(record);
-        self.records.layers.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&record));
+        self.records.layers.put(id, &record, length + size_of::<LayerRecord>(), missed);
         Ok(Some(Layer { record, fs }))
+    }
+
+    /// The bytes of content in the files of a layer, if it is in the store.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn layer_size(&self, id: DiffId) -> Result<Option<u64>, StoreError> {
+        Ok(self.brief(id)?.map(|brief| brief.size))
+    }
+
+    fn brief(&self, id: DiffId) -> Result<Option<Arc<Brief>>, StoreError> {
+        let missed = match self.records.briefs.get(id) {
+            Ok(brief) => return Ok(Some(brief)),
+            Err(missed) => missed,
+        };
+        let Some(layer) = self.layer(id)? else { return Ok(None) };
+        let brief = Arc::new(Brief { blob: layer.record.blob, size: layer.record.size });
+        self.records.briefs.put(id, &brief, 1, missed);
+        Ok(Some(brief))
     }
 
     /// What a layer takes on the disk, by what was written down when it was unpacked.
@@ -122,7 +165,7 @@ impl Store {
         if let Some(disk) = self.records.disk.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
             return Ok(Some(*disk));
         }
-        let Some(measured) = self.read_record::<Measured>(id)? else { return Ok(None) };
+        let Some((measured, _)) = self.read_record::<Measured>(id)? else { return Ok(None) };
         let measure = || -> std::io::Result<LayerDisk> {
             let folder = self.layers.open_dir(id.0.algorithm().name())?.open_dir(id.0.hex())?;
             let files = match measured.allocated.or_else(|| self.facts.layer_bytes(id)) {
@@ -150,8 +193,8 @@ impl Store {
         Ok(Some(disk))
     }
 
-    /// Reads what is written of a layer; `None` when there is none.
-    fn read_record<T: serde::de::DeserializeOwned>(&self, id: DiffId) -> Result<Option<T>, StoreError> {
+    /// Reads what is written of a layer, and says how long that is; `None` when there is none.
+    fn read_record<T: serde::de::DeserializeOwned>(&self, id: DiffId) -> Result<Option<(T, usize)>, StoreError> {
         let what = || format!("{}/{RECORD}", layer_name(id));
         let folder = self.layer_dir(id)?;
         let read = || -> std::io::Result<Vec<u8>> {
@@ -169,7 +212,7 @@ impl Store {
             // As good as missing: a pull unpacks the layer anew, in its place.
             tracing::warn!(layer = %id, "the record of a layer is damaged");
         }
-        Ok(record.ok())
+        Ok(record.ok().map(|record| (record, bytes.len())))
     }
 
     /// Makes room to unpack a layer in.
@@ -224,7 +267,7 @@ impl Store {
         if self.known_diff(blob) == Some(diff) {
             return Ok(true);
         }
-        Ok(self.layer(diff)?.is_some_and(|layer| layer.record.blob == blob))
+        Ok(self.brief(diff)?.is_some_and(|brief| brief.blob == blob))
     }
 
     /// The layers in the store.
@@ -254,8 +297,8 @@ impl Store {
         for id in ids.unwrap_or_default() {
             // Held for one layer at a time: whoever drops the store waits for nothing.
             let Some(store) = store.upgrade() else { return };
-            if let Ok(Some(layer)) = store.layer(id) {
-                store.facts.set_diff(layer.record.blob, id);
+            if let Ok(Some(brief)) = store.brief(id) {
+                store.facts.set_diff(brief.blob, id);
                 learnt += 1;
             }
         }

@@ -31,6 +31,7 @@ mod format;
 mod holdings;
 mod index;
 mod ingest;
+mod kept;
 mod layers;
 mod lease;
 mod naming;

@@ -8,7 +8,7 @@ use layer_oci::Descriptor;
 use layer_reference::Reference;
 
 use crate::catalog::Nameless;
-use crate::{Store, StoreError};
+use crate::{Named, Store, StoreError};
 
 /// The right to change names. While it is held nobody else gives or takes one, so that what its holder has found out about an image still
 /// holds when it acts on that.
@@ -81,11 +81,10 @@ impl Naming<'_> {
             catalog.dangling.remove(&target.digest);
             let mut left = Vec::new();
             for reference in references {
-                let before = catalog.names.remove(reference);
+                let before = catalog.take(reference);
                 let pinned = before.as_ref().and_then(|named| named.pinned);
-                left.extend(before.map(|named| named.target));
-                let named = crate::Named { reference: reference.clone(), target: target.clone(), tagged: now, pinned };
-                catalog.names.insert(reference.clone(), named);
+                left.extend(before.map(|named| named.target.clone()));
+                catalog.give(Named { reference: reference.clone(), target: target.clone(), tagged: now, pinned });
             }
             for old in left {
                 if !catalog.has_name(old.digest) {
@@ -102,7 +101,7 @@ impl Naming<'_> {
     ///
     /// When the disk is full or fails; nothing has changed then.
     pub fn keep(&self, target: &Descriptor) -> Result<(), StoreError> {
-        if self.store.images().iter().any(|image| image.target.digest == target.digest) {
+        if self.store.image(target.digest).is_some() {
             return Ok(());
         }
         let mut target = target.clone();
@@ -119,7 +118,7 @@ impl Naming<'_> {
     ///
     /// When the disk is full or fails; nothing has changed then.
     pub fn remove_names(&self, references: &[Reference]) -> Result<(), StoreError> {
-        self.store.change_catalog(|catalog| references.iter().for_each(|name| drop(catalog.names.remove(name))))
+        self.store.change_catalog(|catalog| references.iter().for_each(|name| drop(catalog.take(name))))
     }
 
     /// Takes images out of the store in one step, with all their names and pins. What they consist of stays until it is swept.
@@ -128,13 +127,7 @@ impl Naming<'_> {
     ///
     /// When the disk is full or fails; nothing has changed then.
     pub fn remove_images(&self, images: &[Digest]) -> Result<(), StoreError> {
-        self.store.change_catalog(|catalog| {
-            catalog.names.retain(|_, named| !images.contains(&named.target.digest));
-            for image in images {
-                catalog.dangling.remove(image);
-                catalog.pins.remove(image);
-            }
-        })
+        self.store.change_catalog(|catalog| catalog.remove(images))
     }
 
     /// Pins a name: whatever it leads to is kept by every collection. Says whether it was not pinned before; `false` too when there is no
@@ -161,8 +154,8 @@ impl Naming<'_> {
             return Ok(false);
         }
         self.store.change_catalog(|catalog| {
-            if let Some(named) = catalog.names.get_mut(reference) {
-                named.pinned = pinned;
+            if let Some(named) = catalog.take(reference) {
+                catalog.give(Named { pinned, ..Named::clone(&named) });
             }
         })?;
         Ok(true)

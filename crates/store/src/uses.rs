@@ -15,6 +15,6 @@ impl Store {
     /// youngest of its names, or lost its last.
     pub fn last_used(&self, image: ImageId) -> Option<Timestamp> {
         let used = self.facts.used(image.0).and_then(|moment| Timestamp::from_millisecond(moment).ok());
-        used.or_else(|| self.images().into_iter().find(|stored| stored.target.digest == image.0)?.since())
+        used.or_else(|| self.image(image.0)?.since())
     }
 }

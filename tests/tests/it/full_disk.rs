@@ -178,12 +178,14 @@ fn root_on_a_full_disk_the_daemon_starts_lists_and_removes() {
     assert!(lab.daemon.layer(&["images"]).ok().contains("lab/large"));
     // Nothing new is written, so that nothing fails.
     lab.daemon.layer(&["pull", "--quiet", &second]).ok();
-    let said = lab.daemon.layer(&["tag", &second, "lab/third:1"]).fails(1);
+    // A name so long that it doesn't fit into the block that the names before the last change give up.
+    let third = format!("lab/{}:1", "third".repeat(40));
+    let said = lab.daemon.layer(&["tag", &second, &third]).fails(1);
     assert!(said.contains("No space left") && said.contains("hint: make room"), "{said}");
     // Taking names away needs a little room, too: that is what the reserve is for.
     lab.daemon.layer(&["rmi", &lab.name]).ok();
     assert!(lab.disk.free() > 2 << 20, "{}", lab.disk.free());
-    lab.daemon.layer(&["tag", &second, "lab/third:1"]).ok();
+    lab.daemon.layer(&["tag", &second, &third]).ok();
     assert!(!lab.daemon.log().contains("panicked"), "{}", lab.daemon.log());
     // The next start sets it aside anew.
     lab.daemon.kill();

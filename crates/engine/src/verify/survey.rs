@@ -55,7 +55,7 @@ pub(super) fn survey(shared: &Shared, image: &Found, lease: &mut Lease) -> Resul
     // Nobody can remove an image meanwhile; what is leased at the end stays.
     let _naming = shared.store.naming();
     let mut survey = Survey::default();
-    if shared.store.images().iter().all(|known| known.target.digest != image.target.digest) {
+    if shared.store.image(image.target.digest).is_none() {
         return Ok(Survey { is_gone: true, ..survey });
     }
     let mut surveyor = Surveyor { shared, lease, survey: &mut survey, seen: HashSet::new() };

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use layer_store::{OpenError, Store};
+use jiff::Timestamp;
+use layer_digest::{BlobId, ImageId};
+use layer_store::{OpenError, Store, recover};
 use proptest::prelude::*;
 
 use super::{keep_image, name, open};
@@ -54,6 +56,82 @@ fn what_another_tool_wrote_into_the_index_is_kept() {
     assert_eq!(store.names().len(), 2);
     let index: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     assert!(index["manifests"].as_array().unwrap().contains(&entry));
+}
+
+#[test]
+fn entries_of_other_tools_stay_to_the_byte_with_what_they_lead_to() {
+    let tmp = tempfile::tempdir().unwrap();
+    let theirs = keep_image(&open(tmp.path()), "theirs:1", &[b"x"]);
+    let (media_type, digest, size) = (&theirs.media_type, theirs.digest, theirs.size);
+    let odd = [
+        format!(r#"{{"mediaType":"{media_type}","size":1,"digest":"{digest}","size":{size}}}"#),
+        "null".to_owned(),
+        "[1,  2]".to_owned(),
+        "12345678901234567890123".to_owned(),
+        "{\n \"new\": {\"b\":1, \"a\":\"\\u00e9\\/\"}}".to_owned(),
+    ];
+    let path = tmp.path().join("index.json");
+    std::fs::write(&path, format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, odd.join(","))).unwrap();
+    let store = open(tmp.path());
+    assert!(store.names().is_empty());
+    drop(store.sweep_leftovers(Timestamp::MAX).unwrap());
+    assert!(store.blob_size(BlobId(digest)).unwrap().is_some());
+    keep_image(&store, "mine:1", &[b"y"]);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(odd.iter().all(|entry| text.contains(entry)), "{text}");
+    drop(store);
+    assert_eq!(open(tmp.path()).names().len(), 1);
+}
+
+#[test]
+fn of_a_member_that_is_there_twice_the_last_one_counts() {
+    let tmp = tempfile::tempdir().unwrap();
+    let target = keep_image(&open(tmp.path()), "app:1", &[]);
+    let path = tmp.path().join("index.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("\"size\":"), "{text}");
+    std::fs::write(&path, text.replacen("\"size\":", "\"size\":1,\"size\":", 1)).unwrap();
+    assert_eq!(open(tmp.path()).name(&name("app:1")).unwrap().target, target);
+}
+
+#[test]
+fn what_cannot_be_opened_is_what_recover_calls_damaged() {
+    let nested = format!(r#"{{"a":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+    let whole = r#"{"a":"\ud83d\ude00"}"#;
+    for (entry, is_whole) in [(whole, true), (r#"{"a":"\ud83d"}"#, false), (r#"{"a":1e999}"#, false), (&nested, false)]
+    {
+        let tmp = tempfile::tempdir().unwrap();
+        drop(open(tmp.path()));
+        let text = format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#);
+        std::fs::write(tmp.path().join("index.json"), text).unwrap();
+        assert_eq!(Store::open(tmp.path()).is_ok(), is_whole, "{entry}");
+        assert_eq!(recover(tmp.path()).unwrap().index.is_none(), is_whole, "{entry}");
+        assert!(Store::open(tmp.path()).is_ok(), "{entry}");
+    }
+}
+
+#[test]
+fn a_pin_that_was_written_comes_off_on_the_disk_too() {
+    let tmp = tempfile::tempdir().unwrap();
+    keep_image(&open(tmp.path()), "app:1", &[]);
+    for pinned in [true, false, true] {
+        let store = open(tmp.path());
+        let naming = store.naming();
+        assert!(if pinned { naming.pin_name(&name("app:1")) } else { naming.unpin_name(&name("app:1")) }.unwrap());
+        drop(naming);
+        drop(store);
+        assert_eq!(open(tmp.path()).name(&name("app:1")).unwrap().pinned.is_some(), pinned);
+    }
+}
+
+#[test]
+fn an_image_whose_uses_are_not_known_counts_as_used_when_it_got_its_name() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = open(tmp.path());
+    let image = keep_image(&store, "app:1", &[]);
+    assert_eq!(store.last_used(ImageId(image.digest)), Some(store.name(&name("app:1")).unwrap().tagged));
+    store.remove_names(&[name("app:1")]).unwrap();
+    assert_eq!(store.last_used(ImageId(image.digest)), None);
 }
 
 #[test]
@@ -169,6 +247,12 @@ proptest! {
             let seen: Vec<_> = store.names().into_iter().map(|named| (named.reference.to_string(), named.target)).collect();
             let want: Vec<_> = model.iter().map(|(key, target)| (format!("docker.io/library/app:{key}"), target.clone())).collect();
             prop_assert_eq!(seen, want);
+            for image in store.images() {
+                prop_assert_eq!(store.image(image.target.digest), Some(image.clone()));
+                for named in &image.names {
+                    prop_assert_eq!(store.image_named(&named.reference), Some(image.clone()));
+                }
+            }
         }
     }
 }

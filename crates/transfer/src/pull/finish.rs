@@ -50,5 +50,5 @@ pub(super) async fn finish(
 /// Whether an image has a name in the repository of `name`.
 fn is_known(store: &Store, name: &Reference, image: Digest) -> bool {
     let named = |known: &StoredImage| known.names.iter().any(|it| it.reference.repository() == name.repository());
-    store.images().iter().any(|known| known.target.digest == image && named(known))
+    store.image(image).as_ref().is_some_and(named)
 }

@@ -12,10 +12,19 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// Asks for a path by GET, and returns how long the whole answer took, in milliseconds.
 pub(crate) fn get(socket: &Path, path: &str) -> Result<f64> {
+    ask(socket, "GET", path)
+}
+
+/// Removes an image, and returns how long that took, in milliseconds.
+pub(crate) fn remove(socket: &Path, image: &str) -> Result<f64> {
+    ask(socket, "DELETE", &format!("/images/{image}"))
+}
+
+fn ask(socket: &Path, method: &str, path: &str) -> Result<f64> {
     let begun = Instant::now();
     let mut stream = UnixStream::connect(socket).with_context(|| format!("connect to `{}`", socket.display()))?;
     stream.set_read_timeout(Some(SILENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let took = begun.elapsed().as_secs_f64() * 1e3;

@@ -17,13 +17,15 @@ use super::stats::Spread;
 use super::{limit, rest};
 
 /// A layer of so many megabytes.
-const SIZES: [u64; 4] = [1, 16, 128, 512];
+const SIZES: [u64; 5] = [1, 16, 128, 1_000, 8_000];
 /// So many layers, of three or four files each.
 const LAYERS: [u64; 4] = [1, 10, 40, 120];
 /// A layer of so many files, of a kilobyte each.
-const FILES: [u64; 4] = [10, 1_000, 10_000, 40_000];
+const FILES: [u64; 4] = [10, 1_000, 10_000, 100_000];
 /// So many images in the store.
-const IMAGES: [u64; 3] = [10, 100, 400];
+const IMAGES: [u64; 4] = [10, 100, 1_000, 5_000];
+/// How many of them are removed again.
+const REMOVED: usize = 5;
 /// How much of a series is taken in a quick run.
 const QUICK: usize = 2;
 
@@ -71,14 +73,19 @@ fn step(
     let tag = format!("{}-{amount}", series.replace(' ', "-"));
     let name = served.put(&tag, || Ok(image))?;
     let mut usages: Vec<Usage> = Vec::new();
-    let mut list = None;
+    let (mut list, mut remove) = (None, None);
     for _ in 0..bench.options.rounds {
         usages.push(bench.session(0, |session| {
             rest::fill(session, &before)?;
-            if let Some(socket) = session.peer.api().filter(|_| !before.is_empty()) {
-                list = Some(rest::list_p50(&socket)?);
+            let socket = session.peer.api().filter(|_| !before.is_empty());
+            if let Some(socket) = &socket {
+                list = Some(rest::list_p50(socket)?);
             }
-            session.pull(std::slice::from_ref(&name))
+            let usage = session.pull(std::slice::from_ref(&name))?;
+            if let Some(socket) = &socket {
+                remove = Some(rest::remove_p50(socket, &before[..REMOVED])?);
+            }
+            Ok(usage)
         })?);
     }
     let spread = |pick: fn(&Usage) -> f64| Spread::of(usages.iter().map(pick)).context("a round was made");
@@ -90,7 +97,7 @@ fn step(
         cpu.median,
         daemon_peak >> 20
     );
-    results.growth.push(Growth { series, amount, wall, cpu, daemon_peak, list_p50: list });
+    results.growth.push(Growth { series, amount, wall, cpu, daemon_peak, list_p50: list, remove_p50: remove });
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::meter::Usage;
-use super::results::Results;
+use super::results::{Growth, Results};
 use super::stats::Spread;
 
 const LAYERD: &str = "layerd";
@@ -113,13 +113,24 @@ fn growth(text: &mut String, results: &Results) {
         return;
     }
     line(text, "\n### growth, layerd alone\n");
-    line(text, "| what grows | to | wall s | wall ms a piece | CPU s | daemon's peak MiB | list p50 ms |");
-    line(text, "| --- | --- | --- | --- | --- | --- | --- |");
+    line(
+        text,
+        "| what grows | to | wall s | wall ms for each more | CPU s | daemon's peak MiB | list p50 ms | remove p50 ms |",
+    );
+    line(text, "| --- | --- | --- | --- | --- | --- | --- | --- |");
+    let mut before: Option<&Growth> = None;
     for one in &results.growth {
-        let each = one.wall.median * 1e3 / one.amount.max(1) as f64;
-        let list = one.list_p50.map_or("–".to_owned(), |list| format!("{list:.2}"));
+        // What each costs that the step before had not: what a pull of nothing takes is in neither.
+        let more = before
+            .filter(|before| before.series == one.series && before.amount < one.amount)
+            .map(|before| (one.wall.median - before.wall.median) * 1e3 / (one.amount - before.amount) as f64);
+        before = Some(one);
+        let optional =
+            |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |it| format!("{it:.digits$}"));
+        let (list, remove) = (optional(one.list_p50, 2), optional(one.remove_p50, 2));
         let (wall, cpu, peak) = (cell(Some(one.wall), 3), cell(Some(one.cpu), 3), one.daemon_peak >> 20);
-        line(text, &format!("| {} | {} | {wall} | {each:.3} | {cpu} | {peak} | {list} |", one.series, one.amount));
+        let (series, amount, more) = (one.series, one.amount, optional(more, 3));
+        line(text, &format!("| {series} | {amount} | {wall} | {more} | {cpu} | {peak} | {list} | {remove} |"));
     }
 }
 

@@ -134,6 +134,15 @@ fn latency(session: &Session<'_>, request: &'static str, state: &'static str, mu
 
 /// The median of a list of all images, in milliseconds.
 pub(crate) fn list_p50(socket: &Path) -> Result<f64> {
-    let times = (0..100).map(|_| api::get(socket, "/images/json")).collect::<Result<Vec<_>>>()?;
+    median((0..100).map(|_| api::get(socket, "/images/json")))
+}
+
+/// The median of the removals of these images, in milliseconds.
+pub(crate) fn remove_p50(socket: &Path, images: &[String]) -> Result<f64> {
+    median(images.iter().map(|image| api::remove(socket, image)))
+}
+
+fn median(times: impl Iterator<Item = Result<f64>>) -> Result<f64> {
+    let times = times.collect::<Result<Vec<_>>>()?;
     Ok(Spread::of(times).context("a request was made")?.median)
 }

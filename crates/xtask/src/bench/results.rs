@@ -65,6 +65,8 @@ pub(crate) struct Growth {
     pub(crate) daemon_peak: u64,
     /// Of a list of all images, in milliseconds, where the series is about their number.
     pub(crate) list_p50: Option<f64>,
+    /// Of the removal of one of them, in milliseconds.
+    pub(crate) remove_p50: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]

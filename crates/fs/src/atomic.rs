@@ -21,7 +21,8 @@ impl Dir {
     /// When the disk is full or fails; the old file is then still there.
     pub fn write_atomic(&self, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
         let temporary = format!(".{name}.{}.tmp", COUNTER.fetch_add(1, Ordering::Relaxed));
-        let result = self.write_new(&temporary, bytes, mode).and_then(|()| {
+        let result = self.write_whole(&temporary, bytes, mode).and_then(|file| {
+            file.sync_all()?;
             reach(Step::ReplacementWritten);
             rustix::fs::renameat(self, &temporary, self, name)?;
             reach(Step::ReplacementNamed);
@@ -34,12 +35,22 @@ impl Dir {
         result
     }
 
-    fn write_new(&self, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+    /// Writes a file in a folder that nobody sees yet. It is as durable as all else in there: whoever publishes the folder has the
+    /// file system synced before ([`Dir::sync_filesystem`]).
+    ///
+    /// # Errors
+    ///
+    /// When the disk is full or fails; a part of it may be there then.
+    pub fn write_unseen(&self, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+        self.write_whole(name, bytes, mode).map(drop)
+    }
+
+    fn write_whole(&self, name: &str, bytes: &[u8], mode: u32) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(rustix::fs::openat(self, name, flags, Mode::from_raw_mode(mode))?);
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
         file.write_all(bytes)?;
-        file.sync_all()
+        Ok(file)
     }
 }
 

@@ -39,12 +39,12 @@ steps! {
     Staged = "staged",
     /// A piece of a tar is about to be unpacked.
     Unpacking = "unpacking",
-    /// What is to be published together has been unpacked and proven; the sync is about to begin.
+    /// What is to be published together has been unpacked and proven. What is left is the record of a layer that a pull brings, and the sync.
     Unpacked = "unpacked",
-    /// The sync has ended, which covers the layer and its blob.
-    Synced = "synced",
     /// The record of a layer that a pull brings has been written.
     RecordWritten = "record-written",
+    /// The sync has ended, which covers the layer, its record and its blob.
+    Synced = "synced",
     /// A blob has its name, and the folder has not been synced.
     BlobNamed = "blob-named",
     /// A blob has its name durably; its layer has none yet.

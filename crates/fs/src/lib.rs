@@ -2,7 +2,8 @@
 //!
 //! Everything that the daemon does on disk goes through a [`Dir`]: an open folder from which names are resolved, so that no path string
 //! built from foreign bytes ever reaches the kernel as an absolute path. Foreign paths are resolved by [`resolve`], which cannot leave the
-//! folder it starts from, whatever links lie in it. Files appear whole or not at all ([`Dir::write_atomic`], [`Dir::publish`]).
+//! folder it starts from, whatever links lie in it. Files appear whole or not at all, by themselves ([`Dir::write_atomic`]) or
+//! with the folder they lie in ([`Dir::write_unseen`], [`Dir::publish`]).
 //!
 //! This crate knows nothing of images, and never follows a path out of its root.
 

@@ -421,21 +421,12 @@ impl StagedLayer {
         let id = diff.id();
         let what = || layer_name(id);
         reach(Step::Unpacked);
-        let begun = blob.as_ref().map_or(self.begun, |(ingest, _)| ingest.begun().min(self.begun));
-        // One sync covers the files of the layer and the blob: all lie on one file system. Meanwhile the files are measured, unless that is done:
-        // they have their blocks already, written or not, since the kernel counts those that it has promised.
-        let synced = std::thread::scope(|scope| -> std::io::Result<u64> {
-            if let Some(allocated) = self.allocated {
-                return self.store.sync.sync(&self.store.root, begun).map(|()| allocated);
-            }
-            let measured = std::thread::Builder::new().spawn_scoped(scope, || tree_allocated(&self.fs))?;
-            self.store.sync.sync(&self.store.root, begun)?;
-            measured.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread that measures it broke")))
-        });
-        let allocated = synced.map_err(StoreError::io("write", what()))?;
-        reach(Step::Synced);
-        self.write_record(id, record, allocated)?;
+        self.write_record(id, record)?;
         reach(Step::RecordWritten);
+        let begun = blob.as_ref().map_or(self.begun, |(ingest, _)| ingest.begun().min(self.begun));
+        // One sync covers the files of the layer, what is known of them, and the blob: all lie on one file system.
+        self.store.sync.sync(&self.store.root, begun).map_err(StoreError::io("write", what()))?;
+        reach(Step::Synced);
         if let Some((ingest, proof)) = blob {
             ingest.publish(proof)?;
         }
@@ -445,23 +436,20 @@ impl StagedLayer {
         Ok(())
     }
 
-    /// Writes what is known of the layer beside its files, which take `allocated` bytes on the disk.
-    fn write_record(&self, id: DiffId, record: &LayerRecord, allocated: u64) -> Result<(), StoreError> {
+    /// Writes what is known of the layer beside its files. They have their blocks already, written or not, since the kernel counts those that it has
+    /// promised.
+    pub(crate) fn write_record(&self, id: DiffId, record: &LayerRecord) -> Result<(), StoreError> {
+        let measure = || tree_allocated(&self.fs).map_err(StoreError::io("measure", layer_name(id)));
+        let allocated = self.allocated.map_or_else(measure, Ok)?;
         let write = || {
             let json = serde_json::to_vec(&Written { record, allocated })?;
-            self.dir.write_atomic(RECORD, &json, 0o400)?;
+            self.dir.write_unseen(RECORD, &json, 0o400)?;
             match self.list {
-                Some(list) => self.dir.write_atomic(SUMS, sums(&json, list).as_bytes(), 0o400),
+                Some(list) => self.dir.write_unseen(SUMS, sums(&json, list).as_bytes(), 0o400),
                 None => Ok(()),
             }
         };
         write().map_err(StoreError::io("write", layer_name(id)))
-    }
-
-    /// Measures the layer, and writes what is known of it beside its files.
-    pub(crate) fn write_measured(&self, id: DiffId, record: &LayerRecord) -> Result<(), StoreError> {
-        let allocated = tree_allocated(&self.fs).map_err(StoreError::io("measure", layer_name(id)))?;
-        self.write_record(id, record, allocated)
     }
 
     pub(crate) fn store(&self) -> Arc<Store> {

@@ -146,7 +146,7 @@ impl StagedLayer {
     ///
     /// When the disk is full or fails; then it is removed.
     pub fn seal(self, diff: Verified<DiffId>, record: &LayerRecord) -> Result<SealedLayer, StoreError> {
-        self.write_measured(diff.id(), record)?;
+        self.write_record(diff.id(), record)?;
         let store = self.store();
         let begun = self.begun();
         let place = Place { store, name: self.into_name(), begun, published: false };

@@ -252,6 +252,12 @@ impl World {
             let left: Vec<_> = self.daemon.list(folder).into_iter().filter(|name| name.ends_with(".tmp")).collect();
             assert_eq!(left, [""; 0], "{what}: {folder}");
         }
+        for layer in self.daemon.list("layers/sha256") {
+            let files = self.daemon.list(&format!("layers/sha256/{layer}"));
+            // Layers of the old format have neither list nor sums.
+            let is_whole = files == ["SHA256SUMS", "fs", "layer.json", "tree"] || files == ["fs", "layer.json"];
+            assert!(is_whole, "{what}: {layer} has {files:?}");
+        }
         let blobs: Vec<_> =
             self.images.iter().flat_map(|(_, image, _)| &image.layers).map(|layer| &layer.blob).collect();
         for part in self.daemon.list("ingest") {

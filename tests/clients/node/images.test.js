@@ -226,11 +226,11 @@ test('a tar becomes an image', async () => {
 });
 
 test('events of the past and of now', async () => {
-  const since = Date.now() / 1000;
+  // The clock of JavaScript counts milliseconds: from the end of this one, in which what was before may have happened, to the end of the last.
+  const since = (Date.now() + 1) / 1000;
   await pull(name('lab/box:1'));
   await docker.getImage(name('lab/box:1')).tag({ repo: 'mine', tag: '1' });
   await docker.getImage('mine:1').remove();
-  // The clock of JavaScript counts milliseconds: up to the end of this one.
   const past = { since, until: (Date.now() + 1) / 1000 };
   const actions = async (filters) => {
     const seen = await documents(await docker.getEvents({ ...past, filters }));

@@ -458,7 +458,8 @@ impl Drop for Daemon {
         }
         // What a killed daemon has left mounted.
         let here = self.folder.path().to_string_lossy().into_owned();
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let mounts = fs::read("/proc/self/mounts").unwrap_or_default();
+        let mounts = String::from_utf8_lossy(&mounts);
         for place in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
             if place.starts_with(&here) {
                 run(Command::new("umount").args(["--lazy", place]));

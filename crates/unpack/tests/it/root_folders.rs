@@ -26,6 +26,20 @@ fn access_list() -> Vec<u8> {
 
 const DEFAULT: &[u8] = b"system.posix_acl_default";
 
+/// The root is given its list again and again, while files that came before it may still be on their way.
+#[test]
+fn no_file_takes_over_what_the_root_gets_after_it() {
+    let root = || Entry::dir(".").xattr(str::from_utf8(DEFAULT).unwrap(), access_list());
+    let layer = (0..400).fold(LayerBuilder::new(), |layer, at| {
+        layer.file(format!("{at}"), "1").file(format!("{at}.too"), "1").entry(root())
+    });
+    let sandbox = Sandbox::new();
+    sandbox.apply(layer.tar()).unwrap();
+    let tree = sandbox.tree();
+    assert!(tree.entries.values().filter(|entry| entry.kind == Kind::File).all(|entry| entry.xattrs.is_empty()));
+    assert_eq!(at(&tree, ".").xattrs[DEFAULT], access_list());
+}
+
 /// More folders than handles are kept open, so that the first ones are closed and opened again.
 fn crowd(layer: LayerBuilder) -> LayerBuilder {
     (0..300).fold(layer, |layer, at| layer.file(format!("crowd/{at}/f"), "1"))

@@ -41,16 +41,12 @@ impl Store {
     /// When it isn't in the store, or is damaged.
     pub fn document(&self, descriptor: &Descriptor) -> Result<Arc<Document>, StoreError> {
         let digest = descriptor.digest;
-        let missed = match self.documents.manifests.get(digest) {
-            Ok(document) => return Ok(document),
-            Err(missed) => missed,
-        };
-        let bytes = self.read_blob(BlobId(digest), MAX_MANIFEST)?;
-        let media_type = Some(descriptor.media_type.as_str()).filter(|text| !text.is_empty());
-        let parsed = Document::parse(media_type, &bytes).map_err(|source| StoreError::Document { digest, source })?;
-        let document = Arc::new(parsed);
-        self.documents.manifests.put(digest, &document, bytes.len() + EACH, missed);
-        Ok(document)
+        self.documents.manifests.get_or(digest, || {
+            let bytes = self.read_blob(BlobId(digest), MAX_MANIFEST)?;
+            let media_type = Some(descriptor.media_type.as_str()).filter(|text| !text.is_empty());
+            let parsed = Document::parse(media_type, &bytes);
+            Ok((parsed.map_err(|source| StoreError::Document { digest, source })?, bytes.len() + EACH))
+        })
     }
 
     /// The config of an image.
@@ -60,17 +56,14 @@ impl Store {
     /// When it isn't in the store, or is damaged.
     pub fn config(&self, id: BlobId) -> Result<Arc<ImageConfig>, StoreError> {
         let digest = id.0;
-        let missed = match self.documents.configs.get(digest) {
-            Ok(config) => return Ok(config),
-            Err(missed) => missed,
-        };
-        let bytes = self.read_blob(id, MAX_CONFIG)?;
-        let config = Arc::new(ImageConfig::parse(&bytes).map_err(|source| StoreError::Document { digest, source })?);
-        // Two characters can be a step, and fewer a member of a value.
-        let steps = config.history.len() * size_of::<History>();
-        let healthcheck = config.config.healthcheck.as_ref().map_or(0, |value| value.to_string().len() * VALUE);
-        self.documents.configs.put(digest, &config, bytes.len() + EACH + steps + healthcheck, missed);
-        Ok(config)
+        self.documents.configs.get_or(digest, || {
+            let bytes = self.read_blob(id, MAX_CONFIG)?;
+            let config = ImageConfig::parse(&bytes).map_err(|source| StoreError::Document { digest, source })?;
+            // Two characters can be a step, and fewer a member of a value.
+            let steps = config.history.len() * size_of::<History>();
+            let healthcheck = config.config.healthcheck.as_ref().map_or(0, |value| value.to_string().len() * VALUE);
+            Ok((config, bytes.len() + EACH + steps + healthcheck))
+        })
     }
 
     /// Forgets what was read of a blob that is removed.

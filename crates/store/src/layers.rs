@@ -1,9 +1,8 @@
 //! Unpacked layers.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use jiff::Timestamp;
 use layer_digest::{Algorithm, BlobId, DiffId, Digest, Hasher, Verified};
@@ -34,22 +33,22 @@ pub struct Layer {
     pub fs: PathBuf,
 }
 
-/// The room for records that were read, and for what lists need of them: a hundred thousand layers.
+/// The room for records that were read.
 const ROOM: usize = 16 << 20;
-const BRIEF_ROOM: usize = 100_000;
+/// How many layers that is kept of which is of one size for all.
+const MOST: usize = 100_000;
 
 /// Records that have been read. They never change; a layer that is removed is forgotten.
 #[derive(Debug)]
 pub(crate) struct Records {
     layers: Kept<DiffId, LayerRecord>,
-    /// Each counts as one: they are all of a size.
     briefs: Kept<DiffId, Brief>,
-    disk: Mutex<HashMap<DiffId, LayerDisk>>,
+    disk: Kept<DiffId, LayerDisk>,
 }
 
 impl Default for Records {
     fn default() -> Self {
-        Self { layers: Kept::new(ROOM), briefs: Kept::new(BRIEF_ROOM), disk: Mutex::default() }
+        Self { layers: Kept::new(ROOM), briefs: Kept::new(MOST), disk: Kept::new(MOST) }
     }
 }
 
@@ -65,12 +64,12 @@ impl Records {
     pub(crate) fn forget(&self, id: DiffId) {
         self.layers.forget(id);
         self.briefs.forget(id);
-        self.disk.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.disk.forget(id);
     }
 }
 
 /// What a layer takes on the disk.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct LayerDisk {
     /// The bytes of its folder with all in it, as `du` counts them.
     pub(crate) bytes: u64,
@@ -127,17 +126,11 @@ impl Store {
     /// When the disk fails.
     pub fn layer(&self, id: DiffId) -> Result<Option<Layer>, StoreError> {
         let fs = self.path().join(layer_name(id)).join(FILES);
-        let missed = match self.records.layers.get(id) {
-            Ok(record) => return Ok(Some(Layer { record, fs })),
-            Err(missed) => missed,
+        let read = || {
+            let read = self.read_record::<LayerRecord>(id)?.filter(|(record, _)| record.diff_id == id);
+            Ok(read.map(|(record, length)| (record, length + size_of::<LayerRecord>())))
         };
-        let Some((record, length)) = self.read_record::<LayerRecord>(id)?.filter(|(record, _)| record.diff_id == id)
-        else {
-            return Ok(None);
-        };
-        let record = Arc::new(record);
-        self.records.layers.put(id, &record, length + size_of::<LayerRecord>(), missed);
-        Ok(Some(Layer { record, fs }))
+        Ok(self.records.layers.find(id, read)?.map(|record| Layer { record, fs }))
     }
 
     /// The bytes of content in the files of a layer, if it is in the store.
@@ -150,21 +143,16 @@ impl Store {
     }
 
     fn brief(&self, id: DiffId) -> Result<Option<Arc<Brief>>, StoreError> {
-        let missed = match self.records.briefs.get(id) {
-            Ok(brief) => return Ok(Some(brief)),
-            Err(missed) => missed,
-        };
-        let Some(layer) = self.layer(id)? else { return Ok(None) };
-        let brief = Arc::new(Brief { blob: layer.record.blob, size: layer.record.size });
-        self.records.briefs.put(id, &brief, 1, missed);
-        Ok(Some(brief))
+        let of = |layer: Layer| (Brief { blob: layer.record.blob, size: layer.record.size }, 1);
+        self.records.briefs.find(id, || Ok(self.layer(id)?.map(of)))
     }
 
     /// What a layer takes on the disk, by what was written down when it was unpacked.
-    pub(crate) fn layer_disk(&self, id: DiffId) -> Result<Option<LayerDisk>, StoreError> {
-        if let Some(disk) = self.records.disk.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
-            return Ok(Some(*disk));
-        }
+    pub(crate) fn layer_disk(&self, id: DiffId) -> Result<Option<Arc<LayerDisk>>, StoreError> {
+        self.records.disk.find(id, || Ok(self.measure_layer(id)?.map(|disk| (disk, 1))))
+    }
+
+    fn measure_layer(&self, id: DiffId) -> Result<Option<LayerDisk>, StoreError> {
         let Some((measured, _)) = self.read_record::<Measured>(id)? else { return Ok(None) };
         let measure = || -> std::io::Result<LayerDisk> {
             let folder = self.layers.open_dir(id.0.algorithm().name())?.open_dir(id.0.hex())?;
@@ -183,14 +171,12 @@ impl Store {
             }
             Ok(LayerDisk { bytes, modified: crate::holdings::modified(&own) })
         };
-        let disk = match measure() {
-            Ok(disk) => disk,
+        match measure() {
+            Ok(disk) => Ok(Some(disk)),
             // Somebody has removed it meanwhile.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StoreError::io("measure", layer_name(id))(error)),
-        };
-        self.records.disk.lock().unwrap_or_else(PoisonError::into_inner).insert(id, disk);
-        Ok(Some(disk))
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("measure", layer_name(id))(error)),
+        }
     }
 
     /// Reads what is written of a layer, and says how long that is; `None` when there is none.

@@ -97,7 +97,7 @@ impl Store {
             partials,
             is_empty,
             records_read,
-            images = store.names().len(),
+            images = store.read_catalog(|catalog| catalog.names().count()),
             took = ?begun.elapsed(),
             "opened the store"
         );

@@ -39,3 +39,33 @@ impl Drop for Labour {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own_step() -> i32 {
+        // On Linux this is about the one thread, too.
+        rustix::process::getpriority_process(None).unwrap()
+    }
+
+    #[tokio::test]
+    async fn work_steps_back_and_who_asks_for_it_does_not() {
+        let before = own_step();
+        let labour = Labour::new(Handle::current());
+        assert_eq!(labour.begin(own_step).await.unwrap(), (before + STEP).min(19));
+        assert_eq!(own_step(), before);
+        assert_eq!(tokio::task::spawn_blocking(own_step).await.unwrap(), before);
+    }
+
+    #[tokio::test]
+    async fn work_that_was_begun_is_done() {
+        let labour = Labour::new(Handle::current());
+        let (begin, began) = std::sync::mpsc::channel::<()>();
+        let work = labour.begin(move || began.recv().is_ok());
+        // A task drops it, while the work is at it.
+        drop(labour);
+        begin.send(()).unwrap();
+        assert!(work.await.unwrap());
+    }
+}

@@ -33,7 +33,8 @@ const BATCH_BYTES: usize = 128 << 10;
 /// Each of its folders is kept open.
 const BATCH_FOLDERS: usize = 8;
 
-/// How many names are remembered, in some 5 MiB, or twice that while there is more room made for them. The files of a layer with more are made one after the other from there on.
+/// How many names are remembered, in some 5 MiB, or twice that while there is more room made for them. The files of a layer with more are made one
+/// after the other from there on.
 const MAX_NAMES: usize = 400_000;
 
 /// The bits of a mode that the kernel clears when the owner changes.

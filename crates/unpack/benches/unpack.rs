@@ -6,7 +6,7 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use layer_fs::Dir;
 use layer_testkit::layer::{Entry, LayerBuilder};
-use layer_unpack::{Reader, apply};
+use layer_unpack::{Reader, apply, apply_image};
 
 /// As many files as a package of a language's library has, and of their size.
 const FILES: usize = 2_000;
@@ -55,6 +55,29 @@ fn into_memory(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 10)]
 fn onto_disk(bencher: Bencher<'_, '_>) {
     unpack(bencher, &std::env::temp_dir());
+}
+
+/// The same as an image, which takes no rights.
+#[divan::bench(sample_count = 10)]
+fn into_image_in_memory(bencher: Bencher<'_, '_>) {
+    image(bencher, Path::new("/dev/shm"));
+}
+
+#[divan::bench(sample_count = 10)]
+fn into_image_on_disk(bencher: Bencher<'_, '_>) {
+    image(bencher, &std::env::temp_dir());
+}
+
+fn image(bencher: Bencher<'_, '_>, place: &Path) {
+    let tar = tar();
+    let file = || tempfile::tempfile_in(place).expect("a file can be made");
+    bencher.counter(ItemsCount::new(FILES)).counter(BytesCount::new(tar.len())).with_inputs(file).bench_local_values(
+        |file| {
+            apply_image(&tar[..], &file).expect("the tar is whole");
+            // Given back, so that removing it is not measured.
+            file
+        },
+    );
 }
 
 /// Owners are kept, so only root can measure this.

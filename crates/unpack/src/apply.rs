@@ -17,13 +17,12 @@ use std::io::BufRead;
 use layer_fs::Dir;
 
 use crate::UnpackError;
+use crate::form::{self, Form};
 use crate::manifest::Contents;
-use crate::path::clean;
-use crate::tar::{Entry, Kind, Reader};
+use crate::tar::{Entry, Reader, Segment};
 use crate::writers::Writers;
-use attributes::LeftOut;
+use attributes::Attributes;
 use tree::Tree;
-use whiteout::Marker;
 
 /// What is known of a layer once it is unpacked, beyond its files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,13 +72,12 @@ pub fn apply_noting(
     let mut unpack = Unpack {
         reader: Reader::new(tar),
         tree: Tree::new(root, contents, writers)?,
-        left_out: LeftOut::default(),
+        attributes: Attributes::default(),
         applied: Applied::default(),
-        has_attributes: false,
     };
     while let Some(entry) = unpack.reader.next_entry()? {
         unpack.applied.entries += 1;
-        unpack.entry(entry)?;
+        form::take(&mut unpack, entry)?;
     }
     unpack.finish()
 }
@@ -88,59 +86,56 @@ pub fn apply_noting(
 struct Unpack<'a, R> {
     reader: Reader<R>,
     tree: Tree<'a>,
-    left_out: LeftOut,
+    attributes: Attributes,
     applied: Applied,
-    has_attributes: bool,
 }
 
 impl<R: BufRead> Unpack<'_, R> {
-    fn entry(&mut self, mut entry: Entry) -> Result<(), UnpackError> {
-        let path = clean(&entry.path).map_err(|reason| UnpackError::refused(&entry.path, reason))?;
-        match Marker::of(&path).map_err(|reason| UnpackError::refused(&entry.path, reason))? {
-            None => {}
-            Some(marker) => return self.mark(marker),
-        }
-        entry.xattrs.retain(|(name, _)| !steers_overlayfs(name));
-        self.has_attributes |= !entry.xattrs.is_empty();
-        if path.is_empty() {
-            if entry.kind != Kind::Folder {
-                return Err(UnpackError::refused(&entry.path, "the root of an image can only be a folder"));
-            }
-            return self.root(&entry);
-        }
-        entry.path = path;
-        match entry.kind {
-            Kind::Folder => self.folder(&entry),
-            Kind::File { size, ref segments } => self.file(&entry, size, segments.as_deref()),
-            Kind::Symlink(ref target) => self.symlink(&entry, target),
-            Kind::HardLink(ref target) => self.hard_link(&entry.path, target),
-            Kind::Character { .. } | Kind::Block { .. } | Kind::Fifo => self.special(&entry),
-        }
-    }
-
-    fn mark(&mut self, marker: Marker<'_>) -> Result<(), UnpackError> {
-        self.tree.has_marks = true;
-        match marker {
-            Marker::Whiteout { folder, name } => self.tree.whiteout(folder, name),
-            Marker::Opaque { folder } => self.tree.opaque(folder),
-            Marker::Metadata => Ok(()),
-        }
-    }
-
     fn finish(mut self) -> Result<Applied, UnpackError> {
         self.tree.aside.catch_up()?;
         self.applied.foreign_links = self.tree.settle_links()?;
         self.tree.settle()?;
         self.applied.implied_parents = std::mem::take(&mut self.tree.waiting).into_implied();
-        self.left_out.report();
+        self.attributes.report();
         // The machine gives what is made here no attribute that would count as the layer's own.
-        self.tree.aside.contents.bear_no_attributes = !self.has_attributes && !self.tree.has_marks;
+        self.tree.aside.contents.bear_no_attributes = !self.attributes.any && !self.tree.has_marks;
         self.reader.drain().map_err(UnpackError::from)?;
         Ok(self.applied)
     }
 }
 
-/// Whether overlayfs would take this attribute for one of its own. An image must not say what a mount of it shows.
-fn steers_overlayfs(name: &[u8]) -> bool {
-    name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
+impl<R: BufRead> Form for Unpack<'_, R> {
+    fn whiteout(&mut self, folder: &[u8], name: &[u8]) -> Result<(), UnpackError> {
+        self.tree.has_marks = true;
+        self.tree.whiteout(folder, name)
+    }
+
+    fn opaque(&mut self, folder: &[u8]) -> Result<(), UnpackError> {
+        self.tree.has_marks = true;
+        self.tree.opaque(folder)
+    }
+
+    fn root(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+        self.make_root(entry)
+    }
+
+    fn folder(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+        self.make_folder(entry)
+    }
+
+    fn file(&mut self, entry: &Entry, size: u64, segments: Option<&[Segment]>) -> Result<(), UnpackError> {
+        self.make_file(entry, size, segments)
+    }
+
+    fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<(), UnpackError> {
+        self.make_symlink(entry, target)
+    }
+
+    fn hard_link(&mut self, path: &[u8], target: Vec<u8>) -> Result<(), UnpackError> {
+        self.make_hard_link(path, target)
+    }
+
+    fn special(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+        self.make_special(entry)
+    }
 }

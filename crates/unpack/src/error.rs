@@ -22,6 +22,12 @@ pub enum UnpackError {
         /// What it asks for.
         reason: String,
     },
+    /// An image can't hold what a folder could.
+    #[error("an EROFS image can't hold this layer: {reason}")]
+    Unfit {
+        /// What of it.
+        reason: &'static str,
+    },
     /// The disk refused.
     #[error("{action} `{}`", Shown(.path))]
     Write {
@@ -40,7 +46,7 @@ impl UnpackError {
     pub fn io(&self) -> Option<&io::Error> {
         match self {
             Self::Tar(TarError::Read(source)) | Self::Read(source) | Self::Write { source, .. } => Some(source),
-            Self::Tar(_) | Self::Refused { .. } => None,
+            Self::Tar(_) | Self::Refused { .. } | Self::Unfit { .. } => None,
         }
     }
 

@@ -6,7 +6,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// The rows, lowest first.
 const ROWS: [&[&str]; 6] = [
-    &["layer-digest", "layer-fs", "layer-compression", "layer-proto"],
+    &["layer-digest", "layer-fs", "layer-compression", "layer-erofs", "layer-proto"],
     &["layer-reference", "layer-oci", "layer-unpack", "layer-mount"],
     &["layer-registry", "layer-archive", "layer-store"],
     &["layer-transfer"],

@@ -1,15 +1,17 @@
 //! Extended attributes.
 
 use std::ffi::CString;
-use std::fmt::Write as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use layer_fs::Dir;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
+use super::folder::DEFAULT_ACL;
 use super::tree::Place;
 use crate::UnpackError;
+use crate::left_out::LeftOut;
+use crate::marks::steers_overlayfs;
 use crate::tar::{Entry, Kind, Shown};
 
 /// Below this much free space, a disk that has no room for an attribute is a full disk.
@@ -24,16 +26,15 @@ pub(super) enum Bearer<'a> {
     Named(&'a Place),
 }
 
-/// Attributes that were left out, because no Linux or not this file system could hold them. Images bring them from other systems, and run
-/// without them under any other engine.
+/// Gives things their attributes.
 #[derive(Debug, Default)]
-pub(super) struct LeftOut {
-    count: u64,
-    /// The first of them, and whose it is.
-    first: String,
+pub(super) struct Attributes {
+    left_out: LeftOut,
+    /// Whether any entry had one.
+    pub(super) any: bool,
 }
 
-impl LeftOut {
+impl Attributes {
     /// Gives `bearer` an attribute of its entry.
     pub(super) fn set(
         &mut self,
@@ -41,6 +42,7 @@ impl LeftOut {
         (name, value): &(Vec<u8>, Vec<u8>),
         entry: &Entry,
     ) -> Result<(), UnpackError> {
+        self.any = true;
         let refused = |why: &str| {
             let reason = format!("its attribute `{}` {why}", Shown(name));
             UnpackError::refused(&entry.path, reason)
@@ -58,13 +60,18 @@ impl LeftOut {
         };
         match set {
             Ok(()) => Ok(()),
-            Err(Errno::OPNOTSUPP) => self.leave_out(name, entry),
+            Err(Errno::OPNOTSUPP) => {
+                self.left_out.add(name, entry);
+                Ok(())
+            }
             // The kernel keeps a user's attributes to files and folders.
             Err(Errno::PERM)
                 if name.starts_with(b"user.") && !matches!(entry.kind, Kind::File { .. } | Kind::Folder) =>
             {
-                self.leave_out(name, entry)
+                self.left_out.add(name, entry);
+                Ok(())
             }
+            Err(Errno::ACCESS) if name == DEFAULT_ACL.to_bytes() => Err(refused("is one that only folders have")),
             Err(Errno::INVAL | Errno::TOOBIG | Errno::RANGE) => Err(refused("is malformed or too long")),
             // The kernel says so too when a file has more of them than its file system can hold.
             Err(Errno::NOSPC) if has_room(dir) => Err(refused("is more than this file system can hold")),
@@ -72,24 +79,9 @@ impl LeftOut {
         }
     }
 
-    fn leave_out(&mut self, name: &[u8], entry: &Entry) -> Result<(), UnpackError> {
-        if self.count == 0 {
-            // Writing to a string can't fail.
-            let _ = write!(self.first, "{} of {}", Shown(name), Shown(&entry.path));
-        }
-        self.count += 1;
-        Ok(())
-    }
-
-    /// Says so once for the layer.
+    /// Says once for the layer what was left out.
     pub(super) fn report(&self) {
-        if self.count > 0 {
-            tracing::warn!(
-                attributes = self.count,
-                first = self.first,
-                "left out attributes that can't be stored here"
-            );
-        }
+        self.left_out.report();
     }
 }
 
@@ -99,7 +91,7 @@ pub(super) fn strip(dir: &Dir) -> std::io::Result<()> {
     for (name, _) in layer_fs::list_xattrs(dir)? {
         let bytes = name.to_bytes();
         let from_entry = bytes.starts_with(b"user.")
-            || (bytes.starts_with(b"trusted.") && !super::steers_overlayfs(bytes))
+            || (bytes.starts_with(b"trusted.") && !steers_overlayfs(bytes))
             || matches!(bytes, b"security.capability" | b"system.posix_acl_access");
         if from_entry {
             rustix::fs::fremovexattr(dir, &name)?;

@@ -7,24 +7,16 @@ use layer_fs::{Dir, FileKind};
 use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
-use super::tree::{MAX_LINKS, Place, Tree};
+use super::tree::{Place, Tree};
 use super::waiting::Unsettled;
-use super::whiteout::{Marker, is_whiteout, mark_whiteouts};
+use super::whiteout::{is_whiteout, mark_whiteouts};
 use super::{ForeignLink, Unpack};
 use crate::UnpackError;
-use crate::path::{clean, split};
+use crate::form::MAX_LINKS;
+use crate::path::split;
 
 impl<R: BufRead> Unpack<'_, R> {
-    /// Gives the entry `target` the further name `path`. Targets are absolute in the image whether they begin with a slash or not.
-    pub(super) fn hard_link(&mut self, path: &[u8], target: &[u8]) -> Result<(), UnpackError> {
-        let refused = |reason: &str| UnpackError::refused(path, format!("the target of the link: {reason}"));
-        let mut target = clean(target).map_err(refused)?;
-        if target.is_empty() {
-            return Err(UnpackError::refused(path, "it is a hard link to the root"));
-        }
-        if !matches!(Marker::of(&target), Ok(None)) {
-            return Err(UnpackError::refused(path, "it is a hard link to a whiteout"));
-        }
+    pub(super) fn make_hard_link(&mut self, path: &[u8], mut target: Vec<u8>) -> Result<(), UnpackError> {
         // What is linked to may only be put aside.
         self.tree.aside.catch_up()?;
         let place = self.tree.place(path, path)?;
@@ -88,13 +80,14 @@ impl Tree<'_> {
                     return Ok(true);
                 }
                 if target.strip_prefix(to.path.as_slice()).is_some_and(|rest| rest.starts_with(b"/")) {
-                    return Err(UnpackError::refused(
-                        entry,
-                        "it is a hard link to a file in the folder that it replaces",
-                    ));
+                    return Err(inside_itself(entry));
                 }
                 self.make_way(to, entry)?;
-                make()
+                match make() {
+                    // A link has led into it.
+                    Err(Errno::NOENT) => return Err(inside_itself(entry)),
+                    made => made,
+                }
             }
             result => {
                 self.drop_link(to);
@@ -119,4 +112,8 @@ impl Tree<'_> {
             Some(_) => Ok(Some((dir, name))),
         }
     }
+}
+
+fn inside_itself(entry: &[u8]) -> UnpackError {
+    UnpackError::refused(entry, "it is a hard link to a file in the folder that it replaces")
 }

@@ -17,7 +17,6 @@ use super::tree::Place;
 use super::whiteout::set_opaque;
 use crate::UnpackError;
 use crate::manifest::ContentHasher;
-use crate::path::MAX_PATH;
 use crate::tar::{Entry, Kind, Segment};
 
 /// From this size on, a file's write-back is started as soon as it is written, so that the sync at the end has less to wait for.
@@ -25,14 +24,14 @@ const EARLY_WRITEBACK: u64 = 1 << 20;
 
 impl<R: BufRead> Unpack<'_, R> {
     /// The root of the layer, which is there already.
-    pub(super) fn root(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+    pub(super) fn make_root(&mut self, entry: &Entry) -> Result<(), UnpackError> {
         // It hands down to new files what it gets, until that is put off.
         self.tree.aside.catch_up()?;
         let root = self.tree.folder(b"", &entry.path)?;
         self.dress_again(&root, entry)
     }
 
-    pub(super) fn folder(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+    pub(super) fn make_folder(&mut self, entry: &Entry) -> Result<(), UnpackError> {
         let place = self.tree.place(&entry.path, &entry.path)?;
         let mode = entry.mode & !SETGID;
         let made = match self.tree.make_dir(&place.folder, &place.name, mode) {
@@ -75,7 +74,7 @@ impl<R: BufRead> Unpack<'_, R> {
     fn dress_folder(&mut self, folder: &Folder, entry: &Entry) -> Result<(), UnpackError> {
         let mut owed = Owed { mtime: entry.mtime, setgid: entry.mode & SETGID != 0, default_acl: None };
         for attribute in &entry.xattrs {
-            self.left_out.set(Bearer::Open(folder.dir.as_fd()), attribute, entry)?;
+            self.attributes.set(Bearer::Open(folder.dir.as_fd()), attribute, entry)?;
             if attribute.0 == DEFAULT_ACL.to_bytes() {
                 // It was set to see whether it can be.
                 owed.default_acl =
@@ -88,7 +87,12 @@ impl<R: BufRead> Unpack<'_, R> {
         Ok(())
     }
 
-    pub(super) fn file(&mut self, entry: &Entry, size: u64, segments: Option<&[Segment]>) -> Result<(), UnpackError> {
+    pub(super) fn make_file(
+        &mut self,
+        entry: &Entry,
+        size: u64,
+        segments: Option<&[Segment]>,
+    ) -> Result<(), UnpackError> {
         let place = self.tree.place(&entry.path, &entry.path)?;
         let is_small = size <= SMALL && segments.is_none() && entry.xattrs.is_empty();
         if is_small && place.is_new && self.tree.aside.has_room() {
@@ -110,7 +114,7 @@ impl<R: BufRead> Unpack<'_, R> {
         self.tree.aside.contents.add(stat.st_ino, hasher.finish());
         self.tree.maker.own(&file, dress, &entry.path)?;
         for attribute in &entry.xattrs {
-            self.left_out.set(Bearer::Open(file.as_fd()), attribute, entry)?;
+            self.attributes.set(Bearer::Open(file.as_fd()), attribute, entry)?;
         }
         Maker::date(&file, dress, &entry.path)?;
         if size >= EARLY_WRITEBACK {
@@ -161,20 +165,13 @@ impl<R: BufRead> Unpack<'_, R> {
         Ok(())
     }
 
-    pub(super) fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<(), UnpackError> {
-        if target.len() >= MAX_PATH {
-            return Err(UnpackError::refused(&entry.path, "it is a symbolic link to more than 4095 bytes"));
-        }
+    pub(super) fn make_symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<(), UnpackError> {
         let target = CString::new(target).map_err(|_| UnpackError::refused(&entry.path, "its target holds a NUL"))?;
         self.make_at(entry, "make the link", |dir, name| rustix::fs::symlinkat(&target, dir, name))
     }
 
-    pub(super) fn special(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+    pub(super) fn make_special(&mut self, entry: &Entry) -> Result<(), UnpackError> {
         let (kind, device) = match entry.kind {
-            Kind::Character { major: 0, minor: 0 } => {
-                let reason = "it is a character device 0/0, which overlayfs would take for a whiteout";
-                return Err(UnpackError::refused(&entry.path, reason));
-            }
             Kind::Character { major, minor } => (FileType::CharacterDevice, rustix::fs::makedev(major, minor)),
             Kind::Block { major, minor } => (FileType::BlockDevice, rustix::fs::makedev(major, minor)),
             _ => (FileType::Fifo, 0),
@@ -201,7 +198,7 @@ impl<R: BufRead> Unpack<'_, R> {
                 .map_err(UnpackError::write("set the mode of", &entry.path))?;
         }
         for attribute in &entry.xattrs {
-            self.left_out.set(Bearer::Named(&place), attribute, entry)?;
+            self.attributes.set(Bearer::Named(&place), attribute, entry)?;
         }
         rustix::fs::utimensat(&place.folder.dir, &place.name, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(UnpackError::write("set the time of", &entry.path))

@@ -14,22 +14,17 @@ use rustix::io::Errno;
 use super::aside::{Aside, Maker};
 use super::folder::{Folder, Owed, SETGID, take_default_acl};
 use super::waiting::{Unsettled, Waiting};
-use super::whiteout::{is_marker, is_whiteout, set_opaque};
+use super::whiteout::{is_whiteout, set_opaque};
 use crate::UnpackError;
+use crate::form::{MAX_LINKS, MAX_STEPS};
 use crate::manifest::Contents;
+use crate::marker::is_marker;
 use crate::path::{MAX_NAME, MAX_PATH, join, parent, split};
 use crate::tar::Shown;
 use crate::writers::Writers;
 
 /// How many folder handles are kept open. Tars are written folder by folder, so that few are needed at a time.
 const MAX_OPEN: usize = 128;
-
-/// How many links one path may lead through: the kernel's own limit.
-pub(super) const MAX_LINKS: usize = 40;
-
-/// How many components one path may lead through, those of links counted: four times as many as fit in a path, so that links upon links
-/// can't make each entry cost as much as a layer.
-const MAX_STEPS: usize = 1 << 13;
 
 /// The layer's own folder. Every step in it goes from an open folder to one plain name, never through a link.
 #[derive(Debug)]

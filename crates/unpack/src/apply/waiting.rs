@@ -3,11 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-/// How much these names may take. A layer within it has some 100,000 folders that no entry names; one beyond it is made to fill our memory.
-const MAX_BYTES: usize = 16 << 20;
-
-/// What a name takes besides its own bytes, about.
-const OVERHEAD: usize = 64;
+use crate::form::{MAX_UNSETTLED, TOO_MUCH_UNSETTLED, UNSETTLED};
 
 /// What is known of a name so far.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,8 +30,8 @@ impl Waiting {
     pub(super) fn add(&mut self, path: Vec<u8>, what: Unsettled) -> Result<(), &'static str> {
         self.remove(&path);
         self.bytes += cost(&path, &what);
-        if self.bytes > MAX_BYTES {
-            return Err("the layer's unnamed folders and unresolved hard links take more than 16 MiB of memory");
+        if self.bytes > MAX_UNSETTLED {
+            return Err(TOO_MUCH_UNSETTLED);
         }
         self.names.insert(path, what);
         Ok(())
@@ -85,7 +81,7 @@ fn cost(path: &[u8], what: &Unsettled) -> usize {
         Unsettled::Implied => 0,
         Unsettled::Link(target) => target.len(),
     };
-    OVERHEAD + path.len() + target
+    UNSETTLED + path.len() + target
 }
 
 #[cfg(test)]
@@ -114,7 +110,7 @@ mod tests {
         let mut waiting = Waiting::default();
         let path = |at: u32| [&at.to_be_bytes()[..], &[b'x'; 4000]].concat();
         let first_refused = (0..10_000).find(|at| waiting.add(path(*at), Unsettled::Implied).is_err()).unwrap();
-        assert_eq!(first_refused as usize, MAX_BYTES / (4004 + OVERHEAD));
+        assert_eq!(first_refused as usize, MAX_UNSETTLED / (4004 + UNSETTLED));
         // The same name over and over is one name.
         let mut waiting = Waiting::default();
         for _ in 0..10_000 {

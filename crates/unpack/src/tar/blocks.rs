@@ -18,17 +18,23 @@ pub(super) struct Blocks<R> {
     /// What is left of the current data, and of the padding behind it.
     remaining: u64,
     padding: u64,
+    is_padding_dirty: bool,
     ended: bool,
 }
 
 impl<R: BufRead> Blocks<R> {
     pub(super) fn new(source: R) -> Self {
-        Self { source, offset: 0, remaining: 0, padding: 0, ended: false }
+        Self { source, offset: 0, remaining: 0, padding: 0, is_padding_dirty: false, ended: false }
     }
 
     /// How many bytes of tar have been read.
     pub(super) fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Whether anything but zeros has filled the last block of some data so far.
+    pub(super) fn is_padding_dirty(&self) -> bool {
+        self.is_padding_dirty
     }
 
     /// How many bytes of the current data are left.
@@ -136,6 +142,10 @@ impl<R: BufRead> Blocks<R> {
         Ok(zeros)
     }
 
+    pub(super) fn into_source(self) -> R {
+        self.source
+    }
+
     /// Reads the source to its end.
     pub(super) fn drain(&mut self) -> Result<(), TarError> {
         loop {
@@ -148,14 +158,12 @@ impl<R: BufRead> Blocks<R> {
     }
 
     fn skip_data(&mut self) -> Result<(), TarError> {
-        // The data first, then what fills their last block.
-        for _ in 0..2 {
-            while self.remaining > 0 {
-                let len = self.data()?.len();
-                self.consume(len);
-            }
-            self.remaining = std::mem::take(&mut self.padding);
+        while self.remaining > 0 {
+            let len = self.data()?.len();
+            self.consume(len);
         }
+        // What fills their last block.
+        self.is_padding_dirty |= !self.is_padded_by_zeros()?;
         Ok(())
     }
 

@@ -159,13 +159,33 @@ impl<R: BufRead> Reader<R> {
         self.blocks.consume(len);
     }
 
+    /// Whether what the tar has behind the ends of files so far, up to the next block, is zeros.
+    pub fn is_padded_by_zeros(&self) -> bool {
+        !self.blocks.is_padding_dirty()
+    }
+
+    /// How many bytes of the tar have been read: behind an entry, where its data begin.
+    pub fn offset(&self) -> u64 {
+        self.blocks.offset()
+    }
+
+    /// Reads the source to its end, past whatever follows the archive, and gives it back.
+    ///
+    /// # Errors
+    ///
+    /// When the source fails.
+    pub fn finish(mut self) -> Result<R, TarError> {
+        self.blocks.drain()?;
+        Ok(self.blocks.into_source())
+    }
+
     /// Reads the source to its end, past whatever follows the archive.
     ///
     /// # Errors
     ///
     /// When the source fails.
-    pub fn drain(mut self) -> Result<(), TarError> {
-        self.blocks.drain()
+    pub fn drain(self) -> Result<(), TarError> {
+        self.finish().map(|_source| ())
     }
 
     /// Reads the body of an extension header.

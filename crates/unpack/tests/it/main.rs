@@ -11,6 +11,7 @@ mod root_aside;
 mod root_attributes;
 mod root_escape;
 mod root_folders;
+mod root_image;
 mod root_links;
 mod root_manifest;
 mod root_marks;

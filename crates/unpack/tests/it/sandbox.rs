@@ -2,15 +2,17 @@
 
 use std::io::Cursor;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::{error::Error as _, fs};
 
+use layer_digest::Digest;
 use layer_fs::Dir;
 use layer_testkit::layer::LayerBuilder;
 use layer_testkit::tree::{Entry, Kind, Tree, assert_same};
 use layer_unpack::manifest::Contents;
-use layer_unpack::{Applied, UnpackError, Writers, apply, apply_noting};
+use layer_unpack::{Applied, UnpackError, Writers, apply, apply_image, apply_noting, index_sum};
+use rustix::mount::{MountFlags, UnmountFlags};
 use tempfile::TempDir;
 
 /// `layer`, where it is unpacked, and `outside`, which is looked at again when the sandbox is dropped.
@@ -48,6 +50,9 @@ impl Sandbox {
     pub(crate) fn apply(&self, tar: impl AsRef<[u8]>) -> Result<Applied, UnpackError> {
         let was_empty = fs::read_dir(self.root()).unwrap().next().is_none();
         let alone = self.apply_alone(&tar);
+        if was_empty {
+            self.check_image(tar.as_ref(), &alone);
+        }
         for writers in [Writers::new(1), Writers::new(2).by(1)].into_iter().filter(|_| was_empty) {
             let folder = tempfile::tempdir_in(self.folder.path().parent().unwrap()).unwrap();
             fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -56,20 +61,43 @@ impl Sandbox {
             match (&alone, &helped) {
                 (Ok(alone), Ok(helped)) => {
                     assert_eq!(alone, helped);
-                    let [mut one, mut other] = [self.tree(), Tree::read(folder.path()).unwrap()];
-                    // When a whiteout was made means nothing.
-                    for whiteout in
-                        one.entries.values_mut().chain(other.entries.values_mut()).filter(|it| is_whiteout(it))
-                    {
-                        whiteout.mtime = (0, 0);
-                    }
-                    assert_same(&one, &other);
+                    check_same(self.tree(), Tree::read(folder.path()).unwrap());
                 }
                 (Err(alone), Err(helped)) => assert_eq!(chain(alone), chain(helped)),
                 _ => panic!("alone: {alone:?}, with help: {helped:?}"),
             }
         }
         alone
+    }
+
+    /// Makes an image of the layer, too, which must show what the folder holds, or be refused for the same reason.
+    #[track_caller]
+    fn check_image(&self, tar: &[u8], folder: &Result<Applied, UnpackError>) {
+        // Beside what must not change, where a name that leads out would lead to it.
+        let beside = tempfile::tempdir_in(self.folder.path().parent().unwrap()).unwrap();
+        match (folder, image(tar, beside.path())) {
+            (Ok(folder), Ok((image, mut tree))) => {
+                assert_eq!(*folder, image);
+                // What the file system of the folder knows of times.
+                for (seconds, nanos) in tree.entries.values_mut().map(|entry| &mut entry.mtime) {
+                    let known = (*seconds).clamp(-(1 << 31), (1 << 34) - (1 << 31) - 1);
+                    *nanos *= i64::from(known == *seconds);
+                    *seconds = known;
+                }
+                let mut own = self.tree();
+                if folder.implied_parents.contains(&Vec::new()) {
+                    // It belongs to whoever has made the folder.
+                    at_mut(&mut own, ".").gid = 0;
+                }
+                check_same(own.without_holes(), tree.without_holes());
+            }
+            // Such a layer gets a folder.
+            (_, Err(UnpackError::Unfit { .. })) => {}
+            // Images hold more of them than the file systems of folders.
+            (Err(folder), Ok(_)) if chain(folder).ends_with("is more than this file system can hold") => {}
+            (Err(folder), Err(image)) => assert_eq!(chain(folder), chain(&image)),
+            (folder, image) => panic!("folder: {folder:?}, image: {image:?}"),
+        }
     }
 
     /// Unpacks a layer by one thread alone, and doesn't look at what came of it.
@@ -107,6 +135,36 @@ impl Drop for Sandbox {
             self.check_outside();
         }
     }
+}
+
+/// Makes an image of a layer in a folder that is empty; gives what is said of it and what is seen of it.
+pub(crate) fn image(tar: &[u8], folder: &Path) -> Result<(Applied, Tree), UnpackError> {
+    let path = folder.join("image");
+    let file = fs::OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
+    let (applied, image) = apply_image(Cursor::new(tar), &file)?;
+    let index = image.seal(&file, Digest::sha256(tar)).unwrap();
+    assert_eq!(index.size, file.metadata().unwrap().len());
+    assert_eq!(index.sum, index_sum(&file, tar.len() as u64).unwrap());
+    // The tar is in it as it came.
+    let mut bytes = vec![0; tar.len()];
+    file.read_exact_at(&mut bytes, 4096).unwrap();
+    assert!(bytes == tar);
+    let on = folder.join("on");
+    fs::create_dir(&on).unwrap();
+    rustix::mount::mount(&path, &on, c"erofs", MountFlags::RDONLY, None).unwrap();
+    let tree = Tree::read(&on);
+    rustix::mount::unmount(&on, UnmountFlags::DETACH).unwrap();
+    Ok((applied, tree.unwrap()))
+}
+
+/// Fails if two trees differ in more than when and by which group a whiteout was made, which means nothing.
+#[track_caller]
+fn check_same(mut one: Tree, mut other: Tree) {
+    for whiteout in one.entries.values_mut().chain(other.entries.values_mut()).filter(|it| is_whiteout(it)) {
+        whiteout.mtime = (0, 0);
+        whiteout.gid = 0;
+    }
+    assert_same(&one, &other);
 }
 
 /// Unpacks a layer that is fine; gives what is said of it and what came of it.
@@ -167,6 +225,10 @@ pub(crate) fn chain(error: &UnpackError) -> String {
 pub(crate) fn at(tree: &Tree, path: impl AsRef<[u8]>) -> &Entry {
     let path = Path::new(std::ffi::OsStr::from_bytes(path.as_ref()));
     tree.entries.get(path).unwrap_or_else(|| panic!("no `{}` in {:?}", path.display(), tree.entries.keys()))
+}
+
+fn at_mut<'a>(tree: &'a mut Tree, path: &str) -> &'a mut Entry {
+    tree.entries.get_mut(Path::new(path)).unwrap()
 }
 
 /// The names in a tree, the root left out.

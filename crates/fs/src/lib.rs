@@ -8,6 +8,7 @@
 //! This crate knows nothing of images, and never follows a path out of its root.
 
 mod atomic;
+mod copy;
 mod dir;
 pub mod failpoint;
 mod lock;
@@ -17,6 +18,7 @@ mod usage;
 mod writeback;
 mod xattr;
 
+pub use copy::{copy_entry, is_overlay_mark, times};
 pub use dir::{Dir, FileKind, Name};
 pub use lock::{Lock, LockError};
 pub use tree::remove_tree;

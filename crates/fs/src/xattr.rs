@@ -25,14 +25,32 @@ pub fn list_xattrs(file: impl AsFd) -> io::Result<Vec<(CString, Vec<u8>)>> {
 ///
 /// When they can't be read. A file system without attributes has none.
 pub fn list_xattrs_at(dir: impl AsFd, name: &CStr) -> io::Result<Vec<(CString, Vec<u8>)>> {
+    let path = path_of(&dir, name)?;
+    list(|buffer| rustix::fs::llistxattr(&path, buffer), |name, buffer| rustix::fs::lgetxattr(&path, name, buffer))
+}
+
+/// Sets an attribute of `name` in the folder `dir`, of a link itself, without opening it.
+pub(crate) fn set_xattr_at(dir: impl AsFd, name: &CStr, attribute: &CStr, value: &[u8]) -> io::Result<()> {
+    Ok(rustix::fs::lsetxattr(path_of(&dir, name)?, attribute, value, XattrFlags::empty())?)
+}
+
+/// Removes an attribute of `name` in the folder `dir`, of a link itself. It's no error when it has none, or can't have any.
+pub(crate) fn remove_xattr_at(dir: impl AsFd, name: &CStr, attribute: &CStr) -> io::Result<()> {
+    match rustix::fs::lremovexattr(path_of(&dir, name)?, attribute) {
+        Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A path to `name` in an open folder. There is no call for attributes relative to a handle before Linux 6.13, so the handle goes into the
+/// path. The last component is not to be followed.
+fn path_of(dir: &impl AsFd, name: &CStr) -> io::Result<CString> {
     if !is_component(name) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    // There is no call for attributes relative to a handle before Linux 6.13, so the handle goes into the path. The last component isn't followed.
     let mut path = format!("/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).into_bytes();
     path.extend_from_slice(name.to_bytes());
-    let path = CString::new(path)?;
-    list(|buffer| rustix::fs::llistxattr(&path, buffer), |name, buffer| rustix::fs::lgetxattr(&path, name, buffer))
+    Ok(CString::new(path)?)
 }
 
 fn list(

@@ -14,6 +14,48 @@ pub enum MountError {
         #[source]
         source: io::Error,
     },
+    /// This kernel has no EROFS, or doesn't let this process use it.
+    #[error(
+        "this kernel offers no EROFS, in which layer images are: Linux 6.12 or later is needed, with CONFIG_EROFS_FS_BACKED_BY_FILE"
+    )]
+    NoErofs {
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
+    /// This kernel has EROFS, but mounts it from disks only, or not from a file of this file system.
+    #[error(
+        "this kernel doesn't mount `{}` from the file: Linux 6.12 or later is needed, with CONFIG_EROFS_FS_BACKED_BY_FILE, and a file on a disk, \
+         not on tmpfs or an overlay",
+        file.display()
+    )]
+    NotFromFile {
+        /// The layer's image.
+        file: PathBuf,
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
+    /// A layer's image can't be opened, or the kernel doesn't take it.
+    #[error("mount the layer image `{}`{words}", file.display())]
+    Image {
+        /// The layer's image.
+        file: PathBuf,
+        /// What the kernel said about it, with a leading space and in brackets, or nothing.
+        words: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A mounted image can't be shown at a folder.
+    #[error("attach a layer image to `{}`", target.display())]
+    Attach {
+        /// The folder.
+        target: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// An overlay without a writable part needs two folders.
     #[error("an overlay needs two visible folders or a writable one, and has {folders}")]
     TooFew {

@@ -88,11 +88,18 @@ struct Folders<'a> {
     lowers: Vec<Folder<'a>>,
     /// The folder for changes and the work folder.
     upper: Option<[Folder<'a>; 2]>,
+    /// Whether they lie on several file systems, as layers that are images do.
+    is_mixed: bool,
 }
+
+/// Has all of a tree look like one device, though its layers are file systems of their own: there are programs that stay on one device. Where the
+/// numbers of inodes leave no room for that, the kernel does without.
+const ONE_DEVICE: (&str, &str) = ("xino", "on");
 
 struct Folder<'a> {
     path: &'a Path,
     fd: OwnedFd,
+    device: u64,
 }
 
 impl<'a> Folders<'a> {
@@ -111,12 +118,19 @@ impl<'a> Folders<'a> {
             Some(Upper { upper, work }) => Some([Folder::open(upper)?, Folder::open(work)?]),
             None => None,
         };
+        let devices = lowers.iter().chain(upper.iter().flatten()).map(|folder| folder.device);
+        let is_mixed = lowers.first().is_some_and(|first| devices.into_iter().any(|other| other != first.device));
         let folders = lowers.len();
         match (folders, &upper) {
             (0, _) | (1, None) => Err(MountError::TooFew { folders }),
             (MAX_FOLDERS.., _) if folders > MAX_FOLDERS => Err(MountError::TooMany { folders }),
-            _ => Ok(Self { lowers, upper }),
+            _ => Ok(Self { lowers, upper, is_mixed }),
         }
+    }
+
+    /// The options besides those that name them.
+    fn options(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        OPTIONS.into_iter().chain(self.is_mixed.then_some(ONE_DEVICE))
     }
 }
 
@@ -124,8 +138,10 @@ impl<'a> Folder<'a> {
     fn open(path: &'a Path) -> Result<Self, MountError> {
         // Not O_PATH: before Linux 6.15 fsconfig takes no such handle.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match rustix::fs::open(path, flags, Mode::empty()) {
-            Ok(fd) => Ok(Self { path, fd }),
+        let opened =
+            rustix::fs::open(path, flags, Mode::empty()).and_then(|fd| Ok((rustix::fs::fstat(&fd)?.st_dev, fd)));
+        match opened {
+            Ok((device, fd)) => Ok(Self { path, fd, device }),
             Err(source) => Err(MountError::Folder { path: path.to_owned(), source: source.into() }),
         }
     }

@@ -12,6 +12,7 @@
 //! layer. [`close_gaps`] puts the latter two into one thin layer on top of them all.
 
 mod error;
+mod files;
 mod gaps;
 mod layers;
 mod path;

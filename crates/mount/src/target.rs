@@ -58,7 +58,7 @@ pub fn is_mounted(target: &Path) -> io::Result<bool> {
 pub fn unmount(target: &Path) -> Result<(), MountError> {
     let fail = |source: io::Error| MountError::Unmount { target: target.to_owned(), source };
     let not_mounted = || MountError::NotMounted { target: target.to_owned() };
-    if !is_mounted(target).map_err(fail)? || !is_overlay(target).map_err(fail)? {
+    if !is_mounted(target).map_err(fail)? || !is_of_kind(target, OVERLAY_MAGIC).map_err(fail)? {
         return Err(not_mounted());
     }
     match rustix::mount::unmount(target, UnmountFlags::NOFOLLOW) {
@@ -70,11 +70,11 @@ pub fn unmount(target: &Path) -> Result<(), MountError> {
     }
 }
 
-/// Whether `target` lies on an overlay. The handle is closed before anything is unmounted.
-fn is_overlay(target: &Path) -> io::Result<bool> {
+/// Whether `target` lies on a file system of this kind, told by its magic number. The handle is closed before anything is unmounted.
+pub(crate) fn is_of_kind(target: &Path, magic: u64) -> io::Result<bool> {
     let fd = open(target)?;
     // The type of `f_type` depends on the machine.
-    Ok(u64::try_from(rustix::fs::fstatfs(&fd)?.f_type) == Ok(OVERLAY_MAGIC))
+    Ok(u64::try_from(rustix::fs::fstatfs(&fd)?.f_type) == Ok(magic))
 }
 
 #[cfg(test)]

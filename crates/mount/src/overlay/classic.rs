@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::mount::MountFlags as Ms;
 use rustix::thread::UnshareFlags;
 
-use super::{Folders, MountFlags, OPTIONS};
+use super::{Folders, MountFlags};
 use crate::MountError;
 
 /// The room for options, with their NUL: one page of the smallest kind.
@@ -66,7 +66,7 @@ fn options(folders: &Folders<'_>) -> String {
     if let Some([upper, work]) = &folders.upper {
         let _ = write!(options, ",upperdir={},workdir={}", upper.fd.as_raw_fd(), work.fd.as_raw_fd());
     }
-    for (key, value) in OPTIONS {
+    for (key, value) in folders.options() {
         let _ = write!(options, ",{key}={value}");
     }
     options

@@ -8,7 +8,7 @@ use rustix::fs::StatVfsMountFlags;
 
 use super::*;
 use crate::support::{Support, support};
-use crate::testing::{Place, mounts, names, read, set_xattr};
+use crate::testing::{DISK, Place, mounts, names, read, set_xattr};
 use crate::{is_mounted, unmount};
 
 const METHODS: [Method; 3] = [Method::AppendFd, Method::AppendPath, Method::Classic];
@@ -272,11 +272,11 @@ fn root_the_kernels_own_words_are_told() {
 #[test]
 fn root_support_is_told_without_leaving_anything() {
     let _ = Place::new();
-    // Other tests mount below the folder for temporary files meanwhile.
-    let temporary = std::env::temp_dir();
-    let elsewhere =
-        || mounts().into_iter().filter(|place| !Path::new(place).starts_with(&temporary)).collect::<Vec<_>>();
+    // Other tests mount below the folders for temporary files meanwhile.
+    let temporary = [std::env::temp_dir(), DISK.into()];
+    let is_elsewhere = |place: &String| !temporary.iter().any(|folder| Path::new(place).starts_with(folder));
+    let elsewhere = || mounts().into_iter().filter(is_elsewhere).collect::<Vec<_>>();
     let before = elsewhere();
-    assert_eq!(support(), Support { overlay: true, lowerdir_append: true });
+    assert_eq!(support(), Support { overlay: true, lowerdir_append: true, erofs: true });
     assert_eq!(elsewhere(), before);
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::MountError;
+
 /// Why the gaps of a stack could not be closed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -16,6 +18,9 @@ pub enum StackError {
         #[source]
         source: io::Error,
     },
+    /// A layer's image can't be mounted.
+    #[error(transparent)]
+    Image(Box<MountError>),
     /// A path is not one that a layer can have: relative, without empty components, `.`, `..` or NUL.
     #[error("`{}` is not a path inside of a layer", text(path))]
     BadPath {
@@ -56,6 +61,16 @@ pub enum StackError {
         #[source]
         source: io::Error,
     },
+}
+
+impl StackError {
+    /// What the kernel said about a file, where it said something.
+    pub fn io(&self) -> Option<&io::Error> {
+        match self {
+            Self::Layer { source, .. } | Self::Read { source, .. } | Self::Make { source, .. } => Some(source),
+            _ => None,
+        }
+    }
 }
 
 fn text(path: &[u8]) -> String {

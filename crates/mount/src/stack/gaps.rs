@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use super::thin::Thin;
 use super::view::{Looks, Place, View};
@@ -46,12 +47,12 @@ impl Closed {
     }
 }
 
-/// Builds in `dir`, an empty folder on the file system of the layers, the thin topmost layer that closes the gaps of `layers` (topmost
-/// first).
+/// Builds in `dir`, an empty folder, the thin topmost layer that closes the gaps of `layers` (topmost first).
 ///
 /// - A folder whose topmost layer only implies it gets owner, mode, times and extended attributes of the highest layer below that names it,
 ///   as far as nothing in between hides that. When none does, it stays as it is.
-/// - A foreign link that no higher layer hides becomes a hard link of the file that its target named in the layers below its own.
+/// - A foreign link that no higher layer hides becomes a hard link of the file that its target named in the layers below its own. Where that
+///   layer is another file system than `dir`'s, it becomes a copy, which is then seen under all names that the file has in the stack.
 /// - Folders on the way to either look as they did, and so does the root: `dir` gets its looks even when nothing was to be closed.
 ///
 /// Nothing is synced. After an error `dir` holds a part of the layer and is to be removed.
@@ -76,16 +77,30 @@ pub fn close_gaps(layers: &[(PathBuf, Gaps<'_>)], dir: BorrowedFd<'_>) -> Result
     }
     all.extend(folders);
 
-    let thin = Thin::new(dir, view.stack())?;
+    let mut thin = Thin::new(dir)?;
     for path in all.keys() {
         thin.make_folder(path)?;
     }
+    let mut copied = BTreeSet::new();
     for (path, place) in &links {
-        thin.make_link(path, place.0, &place.1)?;
+        if thin.make_link(view.stack(), path, place)? {
+            copied.insert(Rc::clone(place));
+        }
+    }
+    // The copy takes the place of its original, wherever that is seen: they are to be one file.
+    let names = view.names(&copied)?;
+    for (path, place) in &names {
+        for folder in path::ancestors(path) {
+            if !all.contains_key(folder) {
+                thin.make_folder(folder)?;
+                all.insert(folder, view.looks(folder)?.unwrap_or(Looks::Default));
+            }
+        }
+        thin.make_link(view.stack(), path, place)?;
     }
     // Deepest first: what is done inside of a folder changes its times, and a default access list its new folders.
     for (path, looks) in all.iter().rev() {
-        thin.give_looks(path, *looks)?;
+        thin.give_looks(view.stack(), path, *looks)?;
     }
     Ok(closed)
 }

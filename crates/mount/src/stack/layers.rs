@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use layer_fs::Dir;
+use layer_fs::{Dir, FileKind};
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
@@ -186,6 +186,27 @@ impl Stack {
         }
         recent.insert(index, (path.to_vec(), folder));
         result
+    }
+
+    /// Shows all that one layer has but folders, with paths.
+    pub(super) fn each_file(&self, index: usize, mut show: impl FnMut(Vec<u8>, &Stat)) -> Result<(), StackError> {
+        let mut todo = vec![Vec::new()];
+        while let Some(path) = todo.pop() {
+            let mut read = || -> io::Result<()> {
+                let folder = self.open_folder(index, &path)?;
+                for (name, kind) in folder.entries()? {
+                    let path = path::join(&path, name.to_bytes());
+                    if kind == FileKind::Folder {
+                        todo.push(path);
+                    } else if let Some(stat) = folder.stat(&*name)? {
+                        show(path, &stat);
+                    }
+                }
+                Ok(())
+            };
+            read().map_err(|source| StackError::Read { path: path.clone(), source })?;
+        }
+        Ok(())
     }
 
     /// The folder at `path` in one layer alone.

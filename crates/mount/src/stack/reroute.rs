@@ -2,16 +2,18 @@
 //!
 //! A layer with `bin/tool` and no entry for `bin`, on layers in which `bin` is a link to `usr/bin`, means `usr/bin/tool`: that is where any program
 //! that unpacks layer upon layer puts it. The layer's own folder, unpacked by itself, has a folder `bin`, which would hide the link and all that
-//! is behind it. Such a layer is written anew for the stack: the same files, hard-linked, where the links lead.
+//! is behind it. Such a layer is written anew for the stack: the same files, hard-linked, where the links lead; or copies, if it is a file system of its own.
 
 use std::collections::BTreeSet;
+use std::ffi::CStr;
 use std::io;
 use std::path::PathBuf;
 
 use layer_fs::{Dir, FileKind};
-use rustix::fs::{AtFlags, Mode, XattrFlags};
+use rustix::fs::{Mode, XattrFlags};
 use rustix::io::Errno;
 
+use super::files::Files;
 use super::thin::Appearance;
 use super::{ForeignLink, Gaps, Stack, StackError, path};
 
@@ -37,7 +39,7 @@ impl<'a> Gaps<'a> {
 }
 
 /// Writes those of `layers` (base first) anew that write through a link of a layer below, into folders of their own in `dir`, which lies at
-/// `dir_path`, on the file system of the layers. The others stay as they are. Nothing is synced.
+/// `dir_path`. The others stay as they are. Nothing is synced.
 ///
 /// # Errors
 ///
@@ -87,6 +89,7 @@ struct Rewrite<'a> {
     old: &'a StackLayer,
     old_root: Dir,
     root: Dir,
+    files: Files,
     was_implied: BTreeSet<&'a [u8]>,
     implied: BTreeSet<Vec<u8>>,
     /// Folders whose path has changed, as they were and as they are.
@@ -98,7 +101,7 @@ impl<'a> Rewrite<'a> {
         let old_root = Dir::open(&old.path).map_err(|source| StackError::Layer { path: old.path.clone(), source })?;
         let was_implied: BTreeSet<&[u8]> = old.implied_parents.iter().map(Vec::as_slice).collect();
         let implied = was_implied.contains(&b""[..]).then(Vec::new).into_iter().collect();
-        Ok(Self { below, old, old_root, root, was_implied, implied, moved: Vec::new() })
+        Ok(Self { below, old, old_root, root, files: Files::default(), was_implied, implied, moved: Vec::new() })
     }
 
     fn run(mut self, path: PathBuf) -> Result<StackLayer, StackError> {
@@ -111,7 +114,7 @@ impl<'a> Rewrite<'a> {
                 let old = path::join(&from, name.to_bytes());
                 let new = path::join(&to, name.to_bytes());
                 if kind != FileKind::Folder {
-                    self.link(&folder, &to, &name, &new)?;
+                    self.put(&folder, &name, &new)?;
                 } else if self.was_implied.contains(old.as_slice()) {
                     let new = self.landing(&new)?;
                     self.ensure(&new)?;
@@ -195,15 +198,11 @@ impl<'a> Rewrite<'a> {
     }
 
     /// Gives a file its place. Where two meet, the first one stays.
-    fn link(&self, from: &Dir, to: &[u8], name: &std::ffi::CStr, new: &[u8]) -> Result<(), StackError> {
-        let link = || -> io::Result<()> {
-            let to = path::open_folder(&self.root, to)?;
-            match rustix::fs::linkat(from, name, &to, name, AtFlags::empty()) {
-                Ok(()) | Err(Errno::EXIST) => Ok(()),
-                Err(error) => Err(error.into()),
-            }
-        };
-        link().map_err(make(new))
+    fn put(&mut self, from: &Dir, name: &CStr, new: &[u8]) -> Result<(), StackError> {
+        match self.files.put(from, name, &self.root, new, false) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(make(new)(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Copies what overlayfs has to know of a folder: that it is opaque, or holds whiteouts.
@@ -238,3 +237,6 @@ fn read(path: &[u8]) -> impl FnOnce(io::Error) -> StackError {
 fn make(path: &[u8]) -> impl FnOnce(io::Error) -> StackError {
     move |source| StackError::Make { path: path.to_vec(), source }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,25 +5,26 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use layer_fs::{Dir, list_xattrs};
-use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
+use layer_fs::{Dir, is_overlay_mark, list_xattrs};
+use rustix::fs::{Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::view::Looks;
+use super::files::Files;
+use super::view::{Looks, Place};
 use super::{Stack, StackError, path};
 
 /// Access lists, which new folders may get from the one they are made in.
 const ACCESS_LISTS: [&CStr; 2] = [c"system.posix_acl_access", c"system.posix_acl_default"];
 
-pub(super) struct Thin<'a> {
+pub(super) struct Thin {
     root: Dir,
-    stack: &'a Stack,
+    files: Files,
 }
 
-impl<'a> Thin<'a> {
-    pub(super) fn new(dir: BorrowedFd<'_>, stack: &'a Stack) -> Result<Self, StackError> {
+impl Thin {
+    pub(super) fn new(dir: BorrowedFd<'_>) -> Result<Self, StackError> {
         let make = |source: io::Error| StackError::Make { path: Vec::new(), source };
-        Ok(Self { root: dir.try_clone_to_owned().map_err(make)?.into(), stack })
+        Ok(Self { root: dir.try_clone_to_owned().map_err(make)?.into(), files: Files::default() })
     }
 
     /// Makes a folder in one that is there; the root is.
@@ -36,27 +37,24 @@ impl<'a> Thin<'a> {
         make().map_err(|source| StackError::Make { path: path.to_vec(), source })
     }
 
-    /// Makes a hard link of the file at `target` in a layer. A symbolic link is not followed, but linked.
-    pub(super) fn make_link(&self, path: &[u8], index: usize, target: &[u8]) -> Result<(), StackError> {
-        let make = || -> io::Result<()> {
-            let (old_folder, old_name) = path::split(target).unwrap_or_default();
-            let (new_folder, new_name) = path::split(path).unwrap_or_default();
-            let old_folder = self.stack.open_folder(index, old_folder)?;
-            let new_folder = path::open_folder(&self.root, new_folder)?;
-            let (old_name, new_name) = (path::name(old_name)?, path::name(new_name)?);
-            Ok(rustix::fs::linkat(&old_folder, old_name, &new_folder, new_name, AtFlags::empty())?)
+    /// Gives the file at `place` in a layer a name here, too, and tells whether this had to be a copy. A symbolic link is not followed.
+    pub(super) fn make_link(&mut self, stack: &Stack, path: &[u8], place: &Place) -> Result<bool, StackError> {
+        let (index, target) = &**place;
+        let mut make = || -> io::Result<bool> {
+            let (folder, name) = path::split(target).unwrap_or_default();
+            self.files.put(&stack.open_folder(*index, folder)?, &path::name(name)?, &self.root, path, true)
         };
         make().map_err(|source| StackError::Make { path: path.to_vec(), source })
     }
 
     /// Gives a folder owner, mode, times and attributes.
-    pub(super) fn give_looks(&self, path: &[u8], looks: Looks) -> Result<(), StackError> {
+    pub(super) fn give_looks(&self, stack: &Stack, path: &[u8], looks: Looks) -> Result<(), StackError> {
         let from = match looks {
             Looks::Default => None,
             Looks::Topmost(index) | Looks::Below(index) => Some(index),
         };
         let from = from
-            .map(|index| self.stack.open_folder(index, path).and_then(Appearance::of))
+            .map(|index| stack.open_folder(index, path).and_then(Appearance::of))
             .transpose()
             .map_err(|source| StackError::Read { path: path.to_vec(), source })?;
         let give = || from.unwrap_or_default().give(&path::open_folder(&self.root, path)?);
@@ -84,12 +82,13 @@ impl Default for Appearance {
 impl Appearance {
     pub(super) fn of(folder: Dir) -> io::Result<Self> {
         let stat = rustix::fs::fstat(&folder)?;
-        let times = Timestamps {
-            last_access: Timespec { tv_sec: stat.st_atime, tv_nsec: stat.st_atime_nsec as _ },
-            last_modification: Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ },
-        };
         let attributes = list_xattrs(&folder)?.into_iter().filter(|(name, _)| !is_overlay_mark(name)).collect();
-        Ok(Self { owner: (stat.st_uid, stat.st_gid), mode: stat.st_mode & 0o7777, times, attributes })
+        Ok(Self {
+            owner: (stat.st_uid, stat.st_gid),
+            mode: stat.st_mode & 0o7777,
+            times: layer_fs::times(&stat),
+            attributes,
+        })
     }
 
     /// Makes `folder` look like this. The times come last, since everything else may change them.
@@ -110,10 +109,4 @@ impl Appearance {
         }
         Ok(rustix::fs::futimens(folder, &self.times)?)
     }
-}
-
-/// Attributes by which overlayfs marks its own folders say nothing about looks.
-fn is_overlay_mark(name: &CStr) -> bool {
-    let name = name.to_bytes();
-    name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
 }

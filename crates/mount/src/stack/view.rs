@@ -1,6 +1,6 @@
 //! The stack with what the layers' folders don't show: which folders are only implied, and where the foreign links stand.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
 
@@ -253,6 +253,36 @@ impl<'a> View<'a> {
             Ok(rustix::fs::readlinkat(&folder, path::name(name)?, Vec::new())?.into_bytes())
         };
         read().map_err(|source| StackError::Read { path: path.to_vec(), source })
+    }
+
+    /// The names under which the merged tree shows these files, all that they have in their layers.
+    pub(super) fn names(&mut self, files: &BTreeSet<Place>) -> Result<Vec<(Vec<u8>, Place)>, StackError> {
+        // Files with several names, by layer and number. One may be here by two of them.
+        let mut several: BTreeMap<usize, HashMap<u64, Place>> = BTreeMap::new();
+        let mut names = Vec::new();
+        for place in files {
+            let (index, path) = &**place;
+            let read = |source| StackError::Read { path: path.clone(), source };
+            match self.stack.entry(*index, path).map_err(read)? {
+                Entry::File(stat) if stat.st_nlink > 1 => {
+                    several.entry(*index).or_default().insert(stat.st_ino, Rc::clone(place));
+                }
+                _ => names.push((path.clone(), Rc::clone(place))),
+            }
+        }
+        for (index, files) in several {
+            self.stack.each_file(index, |path, stat| {
+                names.extend(files.get(&stat.st_ino).map(|place| (path, Rc::clone(place))));
+            })?;
+        }
+        let mut shown = Vec::new();
+        for (path, place) in names {
+            let Some((folder, _)) = path::split(&path) else { continue };
+            if matches!(self.first(0, folder, &path)?, Some((index, Seen::File(_))) if index == place.0) {
+                shown.push((path, place));
+            }
+        }
+        Ok(shown)
     }
 
     /// The topmost layer from `start` down that has anything at `path`, which lies in the folder `folder`.

@@ -257,17 +257,20 @@ fn entry() -> impl Strategy<Value = Entry> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 250, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn root_the_stack_looks_like_its_layers_put_on_each_other(
-        images in prop::collection::vec(prop::collection::vec(entry(), 0..7), 1..5)
+        images in prop::collection::vec(prop::collection::vec(entry(), 0..7), 1..5),
+        apart: bool,
     ) {
         let place = Place::new();
         let mut image = Image::from([(String::new(), Node::Folder { looks: None })]);
         let mut layers = Vec::new();
         for (n, entries) in images.iter().enumerate() {
-            let mut unpack = Unpack::new(place.folder(&format!("layer{n}")));
+            // Each layer a file system of its own, or all on one with the thin layer.
+            let name = format!("layer{n}");
+            let mut unpack = Unpack::new(if apart { place.memory(&name) } else { place.folder(&name) });
             for (number, entry) in apply(&mut image, entries, u32::try_from(n * 10 + 1).unwrap()) {
                 unpack.entry(number, &entry);
             }

@@ -14,12 +14,29 @@ pub(crate) fn need_root(shell: &Shell) -> Result<()> {
 
 /// Fails unless the kernel has overlayfs, which it may yet have to load.
 pub(crate) fn need_overlay(shell: &Shell) -> Result<()> {
-    let known = || Ok::<_, anyhow::Error>(shell.read_file("/proc/filesystems")?.contains("\toverlay"));
-    if !known()? {
-        let _ = cmd!(shell, "modprobe overlay").quiet().ignore_stderr().run();
-    }
-    ensure!(known()?, "this kernel has no overlayfs, without which images can't be mounted");
+    ensure!(has_file_system(shell, "overlay")?, "this kernel has no overlayfs, without which images can't be mounted");
     Ok(())
+}
+
+/// Fails on a kernel that can't mount layers that are images.
+pub(crate) fn need_erofs(shell: &Shell) -> Result<()> {
+    ensure!(
+        has_file_system(shell, "erofs")?,
+        "this kernel has no EROFS: layers that are EROFS images are tested on Linux 6.12 or later, with EROFS mounted from files"
+    );
+    Ok(())
+}
+
+/// Whether the kernel knows a file system, by itself or by a module that it can load.
+fn has_file_system(shell: &Shell, name: &str) -> Result<bool> {
+    let is_known = || -> Result<bool> {
+        let known = shell.read_file("/proc/filesystems")?;
+        Ok(known.lines().any(|line| line.split('\t').next_back() == Some(name)))
+    };
+    if !is_known()? {
+        let _ = cmd!(shell, "modprobe {name}").quiet().ignore_stderr().run();
+    }
+    is_known()
 }
 
 /// The programs that tests call, and the Debian packages that have them. Docker's client comes by a way of its own.

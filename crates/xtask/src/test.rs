@@ -19,7 +19,7 @@ enum Checked {
 }
 
 /// The cheap ones first; the tests last, so that their summary is what is read.
-const STEPS: [(&str, Step); 10] = [
+const STEPS: [(&str, Step); 11] = [
     ("programs", |shell| all(machine::install_programs(shell))),
     ("tools", |shell| all(install_tools(shell))),
     ("format", |shell| all(format(shell))),
@@ -29,8 +29,13 @@ const STEPS: [(&str, Step); 10] = [
     ("service files", |shell| all(service_files(shell))),
     ("demonstration", |shell| all(demonstration(shell))),
     ("speed", speed),
+    ("tests with layers as images", |shell| all(image_tests(shell))),
     ("tests", tests),
 ];
+
+/// The tests of layers on the disk that don't depend on the form that these have: they run once more for the form that isn't the usual one.
+const OF_BOTH_FORMS: &str = "test(trees) + test(mounts) + test(prune) + test(crash::) + test(power::) + test(full_disk) + test(manage) \
+    + test(archives) + test(archive_faults) + test(bundle) + test(concurrency) + test(memory)";
 
 fn all(result: Result<()>) -> Result<Checked> {
     result.map(|()| Checked::All)
@@ -42,6 +47,7 @@ pub(crate) fn run() -> Result<()> {
     shell.change_dir(machine::project()?);
     machine::need_root(&shell)?;
     machine::need_overlay(&shell)?;
+    machine::need_erofs(&shell)?;
     let (mut times, mut unchecked) = (Vec::new(), Vec::new());
     for (name, step) in STEPS {
         println!("\n== {name}");
@@ -135,6 +141,13 @@ fn service_files(shell: &Shell) -> Result<()> {
     cmd!(shell, "systemd-tmpfiles --create --root={root} {files}").run()?;
     ensure!(root.join("var/lib/layerd").is_dir(), "there is no /var/lib/layerd after systemd-tmpfiles");
     Ok(())
+}
+
+fn image_tests(shell: &Shell) -> Result<()> {
+    machine::settle(shell)?;
+    let _environment = [shell.push_env("RUST_BACKTRACE", "0"), shell.push_env("TEST_LAYERS", "erofs")];
+    let run = cmd!(shell, "cargo nextest run --locked --package layer-engine --package layer-tests -E {OF_BOTH_FORMS}");
+    Ok(as_by_hand(run).run()?)
 }
 
 fn tests(shell: &Shell) -> Result<Checked> {

@@ -13,6 +13,12 @@ use anyhow::Result;
 use super::options::Options;
 use super::process::Call;
 
+/// layerd as it is without settings.
+pub(crate) const LAYERD: &str = "layerd";
+
+/// layerd with a file of EROFS for each layer.
+pub(crate) const LAYERD_EROFS: &str = "layerd-erofs";
+
 /// All that can be measured beside layerd.
 pub(crate) const NAMES: [&str; 8] = [
     "dockerd-overlay2",
@@ -71,9 +77,10 @@ pub(crate) trait Peer {
     fn pull(&self, image: &str) -> Call;
 }
 
-/// All who are to be measured, layerd first.
+/// All who are to be measured, layerd first, in both of its forms.
 pub(crate) fn find(layerd: &Path, layer: &Path, options: &Options) -> Result<Vec<Box<dyn Peer>>> {
-    let mut all: Vec<Box<dyn Peer>> = vec![Box::new(layerd::Layerd::new(layerd, layer))];
+    let own = |form| -> Box<dyn Peer> { Box::new(layerd::Layerd::new(layerd, layer, form)) };
+    let mut all = vec![own(layerd::Form::Folders), own(layerd::Form::Erofs)];
     let others = [docker::find(options), containerd::find(options), podman::find(options), skopeo::find(options)];
     for peer in others.into_iter().flatten() {
         if options.wants_peer(peer.name()) {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::peers::{LAYERD, LAYERD_EROFS};
 use super::results::Results;
 
 const LEGEND: &str = "Bars: until success is reported, and lighter a sync after that (layerd's is in the former). Thin: lowest to highest. Dashed: \
@@ -45,7 +46,7 @@ fn panel(body: &mut String, results: &Results, scenario: &str, image: &str, top:
     let _ = writeln!(body, "<text x=\"10\" y=\"{:.1}\" font-weight=\"bold\">{title}</text>", top + 18.0);
     let mut y = top + HEAD;
     for (peer, wall, sync) in rows {
-        let fill = if peer == "layerd" { "#1b6ca8" } else { "#8a8f98" };
+        let fill = if [LAYERD, LAYERD_EROFS].contains(&peer.as_str()) { "#1b6ca8" } else { "#8a8f98" };
         let (length, middle) = (wall.median * scale, y + 8.0);
         let (begin, end) = (LEFT + wall.min * scale, LEFT + wall.max * scale);
         let _ = writeln!(

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::meter::Usage;
+use super::peers::{LAYERD, LAYERD_EROFS};
 use super::results::{Growth, Results};
 use super::stats::Spread;
 
-const LAYERD: &str = "layerd";
 const MEBIBYTE: f64 = 1048576.0;
 
 /// All tables.
@@ -137,10 +137,14 @@ fn growth(text: &mut String, results: &Results) {
 /// What a run says in a few lines: layerd beside the best of the others, and beside the machine's limit.
 pub(crate) fn ratios(results: &Results) -> String {
     let mut text = String::from("layerd's sync is in its times, and in nobody else's.\n");
-    for (scenario, image) in results.measured() {
-        let own = |pick: fn(&Usage) -> f64| results.spread(scenario, &image, LAYERD, pick).map(|spread| spread.median);
+    let measured = results.measured();
+    for (scenario, image, who) in measured
+        .into_iter()
+        .flat_map(|(scenario, image)| [LAYERD, LAYERD_EROFS].map(|who| (scenario, image.clone(), who)))
+    {
+        let own = |pick: fn(&Usage) -> f64| results.spread(scenario, &image, who, pick).map(|spread| spread.median);
         let (Some(wall), Some(cpu)) = (own(|usage| usage.wall), own(|usage| usage.cpu)) else { continue };
-        let _ = write!(text, "{scenario} `{image}`: {wall:.2} s, {cpu:.2} CPU s");
+        let _ = write!(text, "{scenario} `{image}`, {who}: {wall:.2} s, {cpu:.2} CPU s");
         if let Some(limit) = results.limit(&image).filter(|_| scenario.starts_with("cold")) {
             let _ = write!(
                 text,
@@ -182,7 +186,8 @@ fn best(
     folders: bool,
     pick: fn(&Usage) -> f64,
 ) -> Option<(String, f64)> {
-    let others = results.peers().iter().filter(|peer| *peer != LAYERD && results.unpacks(peer, folders));
+    let is_other = |peer: &&String| ![LAYERD, LAYERD_EROFS].contains(&peer.as_str());
+    let others = results.peers().iter().filter(|peer| is_other(peer) && results.unpacks(peer, folders));
     let medians = others.filter_map(|peer| Some((peer.clone(), results.spread(scenario, image, peer, pick)?.median)));
     medians.min_by(|one, other| one.1.total_cmp(&other.1))
 }

@@ -10,7 +10,7 @@ use super::disk::Disk;
 use super::limit::Subject;
 use super::meter::{Account, Meter, Usage};
 use super::options::Options;
-use super::peers::{Peer, Yield};
+use super::peers::{LAYERD, Peer, Yield};
 use super::process::Running;
 use super::results::{Results, Run};
 use super::served::{Served, Traffic};
@@ -291,7 +291,7 @@ fn update(bench: &mut Bench, results: &mut Results) -> Result<()> {
             "update",
             "updated-alone",
             round,
-            |peer| peer.name() == "layerd",
+            |peer| peer.name() == LAYERD,
             |session| watched(&served, session, std::slice::from_ref(alone)),
         )?;
     }

@@ -8,16 +8,24 @@ use anyhow::Result;
 use super::super::api;
 use super::super::disk::{DISK, RUN};
 use super::super::process::Call;
-use super::{Peer, version};
+use super::{LAYERD, LAYERD_EROFS, Peer, Yield, version};
+
+/// How it keeps layers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Folders,
+    Erofs,
+}
 
 pub(crate) struct Layerd {
     daemon: String,
     client: String,
+    form: Form,
 }
 
 impl Layerd {
-    pub(crate) fn new(daemon: &Path, client: &Path) -> Self {
-        Self { daemon: daemon.display().to_string(), client: client.display().to_string() }
+    pub(crate) fn new(daemon: &Path, client: &Path, form: Form) -> Self {
+        Self { daemon: daemon.display().to_string(), client: client.display().to_string(), form }
     }
 
     fn socket() -> String {
@@ -27,7 +35,17 @@ impl Layerd {
 
 impl Peer for Layerd {
     fn name(&self) -> &'static str {
-        "layerd"
+        match self.form {
+            Form::Folders => LAYERD,
+            Form::Erofs => LAYERD_EROFS,
+        }
+    }
+
+    fn yields(&self) -> Yield {
+        match self.form {
+            Form::Folders => Yield::Folders,
+            Form::Erofs => Yield::Files,
+        }
     }
 
     fn version(&self) -> String {
@@ -37,7 +55,11 @@ impl Peer for Layerd {
     fn daemon(&self) -> Result<Option<Call>> {
         // The settings of this machine, if it has any, are not its own.
         let config = format!("{RUN}/layerd.toml");
-        fs::write(&config, "")?;
+        let text = match self.form {
+            Form::Folders => "layers = 'folders'\n",
+            Form::Erofs => "layers = 'erofs'\n",
+        };
+        fs::write(&config, text)?;
         let call = Call::new(None, &[&self.daemon, "--config", &config, "--root"]).arg(format!("{DISK}/layerd"));
         Ok(Some(call.arg("--listen").arg(format!("unix://{}", Self::socket()))))
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use layer_engine::InsecureHost;
 
-use crate::config::{Address, LogFilter, NetworkArgs, RegistryArgs};
+use crate::config::{Address, Layers, LogFilter, NetworkArgs, RegistryArgs};
 
 /// Where settings are looked for when nobody names another file.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/layerd/config.toml";
@@ -52,6 +52,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) registries: RegistryArgs,
 
+    /// How layers are kept that come from now on: each as a folder of files, or each as one EROFS file, which is faster and takes Linux 6.12
+    /// or later [default: folders]
+    #[arg(long, value_name = "FORM", env = "LAYERD_LAYERS", hide_env_values = true, value_enum)]
+    pub(crate) layers: Option<Layers>,
+
     /// How many layers are fetched from one registry at a time [default: 4]
     #[arg(long, value_name = "NUMBER", env = "LAYERD_DOWNLOADS", hide_env_values = true,
           value_parser = clap::value_parser!(u16).range(1..=100))]
@@ -97,6 +102,7 @@ mod tests {
         assert!(refused(&["--insecure-registry", "http://x"]).contains("--insecure-registry"));
         assert!(refused(&["--mirror", "https://m.lab"]).contains("--mirror"));
         assert!(refused(&["--downloads", "0"]).contains("--downloads"));
+        assert!(refused(&["--layers", "files"]).contains("[possible values: folders, erofs]"));
         assert!(refused(&["--retries", "x"]).contains("`x` is not a whole number from 0 to 100"));
         assert!(refused(&["extra"]).contains("extra"));
     }

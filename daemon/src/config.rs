@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use layer_engine::{InsecureHost, ParseProxyError};
+use layer_engine::{Form, InsecureHost, ParseProxyError};
 use serde::{Deserialize, Deserializer};
 use tracing_subscriber::EnvFilter;
 
@@ -40,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) group: Group,
     pub(crate) log: LogFilter,
     pub(crate) registries: Registries,
+    pub(crate) layers: Form,
     pub(crate) downloads: Option<u16>,
     pub(crate) network: NetworkArgs,
     pub(crate) shutdown_timeout: Duration,
@@ -71,6 +72,7 @@ struct File {
     mirrors: Option<MirrorTable>,
     search_registry: Option<OneRegistry>,
     proxy: Option<ProxyTable>,
+    layers: Option<Layers>,
     #[serde(deserialize_with = "downloads")]
     downloads: Option<u16>,
     downloads_total: Option<Number>,
@@ -84,6 +86,23 @@ struct File {
     longest_retry_after: Option<Asked>,
     shutdown_timeout: Option<u16>,
     gc: GcSection,
+}
+
+/// How layers are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Layers {
+    Folders,
+    Erofs,
+}
+
+impl Layers {
+    fn form(self) -> Form {
+        match self {
+            Self::Folders => Form::Folder,
+            Self::Erofs => Form::Image,
+        }
+    }
 }
 
 /// A place to listen at.
@@ -147,6 +166,7 @@ impl Settings {
                 file.search_registry,
                 file.proxy,
             )?,
+            layers: args.layers.or(file.layers).map_or_else(Form::default, Layers::form),
             downloads: args.downloads.or(file.downloads),
             network: args.network.or(NetworkArgs {
                 downloads_total: file.downloads_total,

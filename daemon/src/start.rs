@@ -89,7 +89,7 @@ fn recover(args: Args) -> Result<(), StartError> {
 async fn live(args: &Args, settings: Settings, passed: &mut ListenFd) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(StartError::Signals)?;
     let passed = listen::take(&settings.listen, passed)?;
-    let mut options = Options { root: settings.root, ..Options::default() };
+    let mut options = Options { root: settings.root, form: settings.layers, ..Options::default() };
     if let Some(downloads) = settings.downloads {
         options.limits.downloads_per_registry = downloads.into();
     }

@@ -1,13 +1,16 @@
 //! The engine as a whole.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use layer_mount::LayerImage;
 use layer_registry::{Client, SetupError};
-use layer_store::Store;
+use layer_store::{Form, Store};
 use layer_transfer::{Limits, Preview, Pull, PullError, PullRequest, Push, PushRequest, Remote, Transfer};
 
+use crate::error::ImagesError;
 use crate::events::Journal;
 use crate::mounts::Mounts;
 use crate::{EngineError, OpenError};
@@ -21,6 +24,8 @@ pub struct Options {
     pub registry: layer_registry::Options,
     /// How much happens at once.
     pub limits: Limits,
+    /// In which form layers are kept that come from now on.
+    pub form: Form,
 }
 
 /// The engine over one store. Clones share it.
@@ -51,6 +56,8 @@ pub struct StoreInfo {
     pub images: usize,
     /// How many layers are unpacked.
     pub layers: usize,
+    /// In which form layers are kept that come.
+    pub form: Form,
     /// How many images are mounted.
     pub mounts: usize,
     /// The bytes that are free there.
@@ -65,9 +72,18 @@ impl Engine {
     /// When another process has the store, or it can't be used.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
         let client = Client::new(options.registry)?;
-        let root = options.root;
+        let (root, form) = (options.root, options.form);
         let open = move || -> Result<_, OpenError> {
-            let store = Arc::new(Store::open(&root)?);
+            let store = Arc::new(Store::open(&root)?.with_form(form));
+            if form == Form::Image {
+                match try_image(&store) {
+                    // Nothing is known of the kernel then, and the rest of the daemon is needed all the more.
+                    Err(error) if error.is_of_disk() => {
+                        tracing::warn!(%error, "could not find out whether layers can be images");
+                    }
+                    tried => tried.map_err(OpenError::Images)?,
+                }
+            }
             if store.started().is_empty {
                 // Nobody has to wait for it.
                 let store = Arc::downgrade(&store);
@@ -155,6 +171,7 @@ impl Engine {
                 root: shared.store.path().to_owned(),
                 images: shared.store.images().len(),
                 layers: shared.store.layer_ids()?.len(),
+                form: shared.store.form(),
                 mounts: shared.mounts.len(),
                 free_bytes: shared.store.free_bytes()?,
             })
@@ -180,4 +197,15 @@ impl Engine {
             .await
             .map_err(|error| EngineError::Task(error.into()))?
     }
+}
+
+/// Sees to it that the kernel mounts images from files where the store lies: only trying tells.
+fn try_image(store: &Arc<Store>) -> Result<(), ImagesError> {
+    const NAME: &str = "empty";
+    let scratch = store.scratch()?;
+    let file = scratch.dir().open_or_create(NAME, 0o400).map_err(ImagesError::File)?;
+    let (_, image) = layer_unpack::apply_image(io::empty(), &file)?;
+    image.seal(&file, layer_digest::Digest::sha256(b""))?;
+    LayerImage::open(&scratch.path().join(NAME))?;
+    Ok(())
 }

@@ -11,6 +11,7 @@ use layer_reference::ParseReferenceError;
 use layer_registry::RegistryError;
 use layer_store::StoreError;
 pub use layer_transfer::Kind;
+use layer_unpack::UnpackError;
 
 /// Why the engine can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +26,29 @@ pub enum OpenError {
     /// The mounts of an earlier process can't be taken over.
     #[error("take over the mounts")]
     Mounts(#[source] io::Error),
+    /// Layers are to be kept as EROFS images, and can't be.
+    #[error("keep layers as EROFS images")]
+    Images(#[source] ImagesError),
     /// The thread that opens it broke.
     #[error("open the store")]
     Task(#[source] io::Error),
+}
+
+/// Why layers can't be kept as images.
+#[derive(Debug, thiserror::Error)]
+pub enum ImagesError {
+    /// The kernel doesn't mount them.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// An empty one can't be made.
+    #[error(transparent)]
+    Make(#[from] UnpackError),
+    /// There is no place for one.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its file can't be made.
+    #[error("make a file in `staging`")]
+    File(#[source] io::Error),
 }
 
 impl OpenError {
@@ -35,7 +56,23 @@ impl OpenError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => error.hint(),
-            Self::Registry(_) | Self::Mounts(_) | Self::Task(_) => None,
+            Self::Images(ImagesError::Mount(_)) => Some(
+                "keep them as folders: leave out `--layers erofs`, or set `layers = \"folders\"` in the settings"
+                    .to_owned(),
+            ),
+            Self::Images(ImagesError::Store(error)) => error.hint(),
+            Self::Images(_) | Self::Registry(_) | Self::Mounts(_) | Self::Task(_) => None,
+        }
+    }
+}
+
+impl ImagesError {
+    /// Whether the disk failed, or is full.
+    pub(crate) fn is_of_disk(&self) -> bool {
+        match self {
+            Self::Mount(_) => false,
+            Self::Make(error) => error.io().is_some(),
+            Self::Store(_) | Self::File(_) => true,
         }
     }
 }
@@ -261,7 +298,12 @@ impl EngineError {
             | Self::OnlyPlatform { .. }
             | Self::PruneRunning => Kind::Conflict,
             Self::Mount { source: MountError::Busy { .. }, .. } => Kind::Conflict,
-            Self::Stack { source: StackError::DanglingLink { .. }, .. } => Kind::Corrupt,
+            Self::Stack { source: StackError::DanglingLink { .. } | StackError::Image(_), .. } => Kind::Corrupt,
+            Self::Stack { source, .. }
+                if source.io().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull) =>
+            {
+                Kind::NoSpace
+            }
             Self::MountFiles { source, .. } if source.kind() == io::ErrorKind::StorageFull => Kind::NoSpace,
             Self::Store(error) if error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull) => {
                 Kind::NoSpace
@@ -292,6 +334,15 @@ impl EngineError {
             Self::Registry(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::MountFiles { source, .. } => layer_store::disk_hint(source).map(str::to_owned),
+            Self::Stack { name, source: StackError::Image(error) } => Some(match **error {
+                MountError::NoErofs { .. } | MountError::NotFromFile { .. } => {
+                    format!(
+                        "have layers kept as folders (`--layers folders`), and bring it anew: `layer rmi {name}`, `layer pull {name}`"
+                    )
+                }
+                _ => format!("repair it with `layer verify --repair {name}`"),
+            }),
+            Self::Stack { source, .. } => source.io().and_then(layer_store::disk_hint).map(str::to_owned),
             _ => None,
         }
     }

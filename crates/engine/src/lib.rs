@@ -29,7 +29,7 @@ pub use attestations::Attestation;
 pub use bundle::{BundleInfo, BundleRequest};
 pub use collect::{Collected, Collection, Evicted, Marks};
 pub use engine::{Engine, Options, StoreInfo};
-pub use error::{EngineError, Kind, OpenError};
+pub use error::{EngineError, ImagesError, Kind, OpenError};
 pub use events::{Action, EventReader, ImageEvent};
 pub use images::{HistoryItem, ImageDetail, ImageSummary};
 pub use labels::LabelCondition;
@@ -38,7 +38,7 @@ pub use layer_registry::{
     ParseInsecureHostError, ParseMirrorError, ParseProxyError, Proxies, ProxyUrl, RegistryError, SearchRequest, Secret,
     SetupError,
 };
-pub use layer_store::{Recovered, chain, recover};
+pub use layer_store::{Form, Recovered, chain, recover};
 pub use layer_transfer::{
     ChangeError, Changes, Import, ImportRequest, Load, LoadCause, LoadError, LoadEvent, LoadRequest, Save,
 };

@@ -6,23 +6,27 @@
 //!   gaps/             the thin top layer: what the layers could not say alone
 //!   rerouted/         layers that write through links of those below, as they look in this stack
 //!   upper/, work/     the changes, of a writable mount
+//!   images/           layers that are images, for as long as a kernel has to see them to stack them
 //!   merged/           the mount point, unless the user named one
 //! ```
 //!
 //! A mount outlives the daemon. The next one finds it by its `mount.json`, and keeps its layers from being removed.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use layer_digest::{BlobId, DiffId, ImageId};
 use layer_fs::Dir;
 use layer_mount::stack::{Gaps, close_gaps, reroute};
-use layer_mount::{MountFlags, Overlay, Upper};
+use layer_mount::{LayerImage, MountFlags, Overlay, Upper};
 use layer_oci::Platform;
 use layer_store::{InUse, Lease, Naming, Store};
+use layer_transfer::{OpenImages, OpenLayers, StackingError};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Shared;
@@ -32,6 +36,7 @@ use crate::{Engine, EngineError};
 
 const FOLDER: &str = "mounts";
 const RECORD: &str = "mount.json";
+const IMAGES: &str = "images";
 const MAX_RECORD: u64 = 1 << 20;
 
 /// What to mount, and where.
@@ -65,13 +70,20 @@ pub struct MountInfo {
     layers: Vec<DiffId>,
 }
 
-/// Keeps what a mount shows: in the store, and as it is.
-type Hold = (Lease, Vec<InUse>);
+/// Keeps what a mount shows: in the store, and as it is; and its images, for mounts that show them, too. These are not those of a mount that was
+/// taken over.
+#[derive(Debug)]
+struct Hold {
+    _lease: Lease,
+    _used: Vec<InUse>,
+    images: Vec<Arc<LayerImage>>,
+}
 
 /// The mounts of a store.
 #[derive(Debug)]
 pub(crate) struct Mounts {
     mounts: Mutex<BTreeMap<String, (MountInfo, Hold)>>,
+    images: OpenImages,
 }
 
 impl Mounts {
@@ -80,6 +92,10 @@ impl Mounts {
         let root = Dir::open(&store.path().join(FOLDER))?;
         let mut mounts = BTreeMap::new();
         for (name, _) in root.entries()? {
+            let images = store.path().join(FOLDER).join(OsStr::from_bytes(name.to_bytes())).join(IMAGES);
+            if let Err(error) = layer_mount::detach_images(&images) {
+                tracing::warn!(%error, images = %images.display(), "could not detach what is left of a mount");
+            }
             let record = root.open_dir(name.as_c_str()).and_then(|dir| dir.read(RECORD, MAX_RECORD));
             let info = record.ok().and_then(|bytes| serde_json::from_slice::<MountInfo>(&bytes).ok());
             match info {
@@ -94,7 +110,7 @@ impl Mounts {
                 }
             }
         }
-        Ok(Self { mounts: Mutex::new(mounts) })
+        Ok(Self { mounts: Mutex::new(mounts), images: OpenImages::default() })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -134,7 +150,8 @@ fn hold(store: &Arc<Store>, info: &MountInfo) -> Hold {
     let mut lease = store.lease();
     lease.hold_blob(BlobId(info.image.0));
     info.layers.iter().for_each(|id| lease.hold_layer(*id));
-    (lease, info.layers.iter().map(|id| store.use_layer(*id)).collect())
+    let used = info.layers.iter().map(|id| store.use_layer(*id)).collect();
+    Hold { _lease: lease, _used: used, images: Vec::new() }
 }
 
 impl Engine {
@@ -188,13 +205,15 @@ pub(crate) fn mount_variant(
 ) -> Result<MountInfo, EngineError> {
     let info = describe(shared, found, variant, request)?;
     // First the lease, then the look at what is there.
-    let hold = hold(&shared.store, &info);
+    let mut hold = hold(&shared.store, &info);
     drop(naming);
-    let result = build(shared, found, &info, flags);
-    if result.is_err() {
-        clear(shared, &info.id);
+    match build(shared, found, &info, flags) {
+        Ok(images) => hold.images = images,
+        Err(error) => {
+            clear(shared, &info.id);
+            return Err(error);
+        }
     }
-    result?;
     let naming = shared.store.naming();
     // Somebody may have removed it by name while its layers were stacked, when nobody could know of this mount.
     if shared.store.image(info.image.0).is_none() {
@@ -296,8 +315,13 @@ fn describe(
     })
 }
 
-/// Makes the mount's folders, and mounts.
-fn build(shared: &Shared, found: &Found, info: &MountInfo, flags: MountFlags) -> Result<(), EngineError> {
+/// Makes the mount's folders, and mounts. Gives the images among its layers.
+fn build(
+    shared: &Shared,
+    found: &Found,
+    info: &MountInfo,
+    flags: MountFlags,
+) -> Result<Vec<Arc<LayerImage>>, EngineError> {
     let store = &shared.store;
     let files = |action| move |source| EngineError::MountFiles { action, name: info.image.to_string(), source };
     let path = store.path().join(FOLDER).join(&info.id);
@@ -313,8 +337,12 @@ fn build(shared: &Shared, found: &Found, info: &MountInfo, flags: MountFlags) ->
     };
     let (gaps, rerouted) = make().map_err(files("make the folders"))?;
     let stacked = |source| EngineError::Stack { name: found.shown(), source };
-    let layers = reroute(layer_transfer::stack_layers(store, &info.layers)?, &rerouted, &path.join("rerouted"))
-        .map_err(stacked)?;
+    let OpenLayers { layers, images } =
+        OpenLayers::open(store, &shared.mounts.images, &info.layers).map_err(|error| match error {
+            StackingError::Stack(error) => stacked(error),
+            StackingError::Store(error) => error.into(),
+        })?;
+    let layers = reroute(layers, &rerouted, &path.join("rerouted")).map_err(stacked)?;
     // Topmost first, as a stack is looked through.
     let stack: Vec<_> = layers.iter().rev().map(|layer| (layer.path.clone(), Gaps::of(layer))).collect();
     let closed = close_gaps(&stack, gaps.as_fd()).map_err(stacked)?;
@@ -340,7 +368,9 @@ fn build(shared: &Shared, found: &Found, info: &MountInfo, flags: MountFlags) ->
         lowers.push(path.join("work"));
     }
     let overlay = Overlay { lowers: &lowers, upper, flags };
-    layer_mount::mount(&overlay, &info.target).map_err(|source| EngineError::Mount { name: found.shown(), source })
+    layer_mount::mount_images(&overlay, &images, &path.join(IMAGES), &info.target)
+        .map_err(|source| EngineError::Mount { name: found.shown(), source })?;
+    Ok(images)
 }
 
 /// Gives the folder for changes the looks of the image's root: the root of a tree is the root of its topmost folder.

@@ -1,24 +1,23 @@
 //! Unpacked layers.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use jiff::Timestamp;
 use layer_digest::{Algorithm, BlobId, DiffId, Digest, Hasher, Verified};
 use layer_fs::failpoint::{Step, reach};
-use layer_fs::{Dir, allocated, tree_allocated};
+use layer_fs::{Dir, FileKind, allocated, tree_allocated};
 use serde::{Deserialize, Serialize};
 
+use crate::form::{FOLDER, Form, IMAGE, LayerFiles, LayerPath};
 use crate::kept::Kept;
 use crate::store::Grave;
 use crate::sync::{Epoch, Pace};
 use crate::{Ingest, LayerRecord, Store, StoreError};
 
 pub(crate) const RECORD: &str = "layer.json";
-pub(crate) const FILES: &str = "fs";
 pub(crate) const LIST: &str = "tree";
-/// The digests of the two files above, in the form of `sha256sum`.
+/// The digests of the two files above, or of the record alone where there is no list, in the form of `sha256sum`.
 pub(crate) const SUMS: &str = "SHA256SUMS";
 
 /// A layer with very many implied folders has a long record; beyond this it is not one that this program wrote.
@@ -29,8 +28,8 @@ pub(crate) const MAX_RECORD: u64 = 64 << 20;
 pub struct Layer {
     /// What is known of it.
     pub record: Arc<LayerRecord>,
-    /// Its files, in overlay form.
-    pub fs: PathBuf,
+    /// Where its files are, in overlay form.
+    pub files: LayerPath,
 }
 
 /// The room for records that were read.
@@ -108,7 +107,7 @@ pub struct StagedLayer {
     store: Arc<Store>,
     name: String,
     dir: Dir,
-    fs: Dir,
+    files: LayerFiles,
     /// The digest of the list of its files, once that is written.
     list: Option<Digest>,
     /// The bytes that the files take on the disk, once that is known.
@@ -125,12 +124,41 @@ impl Store {
     ///
     /// When the disk fails.
     pub fn layer(&self, id: DiffId) -> Result<Option<Layer>, StoreError> {
-        let fs = self.path().join(layer_name(id)).join(FILES);
         let read = || {
             let read = self.read_record::<LayerRecord>(id)?.filter(|(record, _)| record.diff_id == id);
-            Ok(read.map(|(record, length)| (record, length + size_of::<LayerRecord>())))
+            let Some((record, length)) = read else { return Ok(None) };
+            if !self.has_files(&record)? {
+                // As good as missing, too.
+                tracing::warn!(layer = %id, "the files of a layer are missing or damaged");
+                return Ok(None);
+            }
+            Ok(Some((record, length + size_of::<LayerRecord>())))
         };
-        Ok(self.records.layers.find(id, read)?.map(|record| Layer { record, fs }))
+        let record = self.records.layers.find(id, read)?;
+        Ok(record.map(|record| {
+            let folder = self.path().join(layer_name(id));
+            let files = match record.image {
+                None => LayerPath::Folder(folder.join(FOLDER)),
+                Some(_) => LayerPath::Image(folder.join(IMAGE)),
+            };
+            Layer { record, files }
+        }))
+    }
+
+    /// Whether the files of a layer are there in the form that its record speaks of, and an image has its length.
+    fn has_files(&self, record: &LayerRecord) -> Result<bool, StoreError> {
+        let id = record.diff_id;
+        let name = if record.image.is_some() { IMAGE } else { FOLDER };
+        let look = || self.layer_dir(id).map_err(std::io::Error::other)?.open_dir(id.0.hex())?.stat(name);
+        let stat = match look() {
+            // Somebody has removed it meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            stat => stat.map_err(StoreError::io("look up", format!("{}/{name}", layer_name(id))))?,
+        };
+        Ok(stat.is_some_and(|stat| match &record.image {
+            Some(image) => FileKind::of(&stat) == FileKind::File && u64::try_from(stat.st_size) == Ok(image.size),
+            None => FileKind::of(&stat) == FileKind::Folder,
+        }))
     }
 
     /// The bytes of content in the files of a layer, if it is in the store.
@@ -159,7 +187,7 @@ impl Store {
             let files = match measured.allocated.or_else(|| self.facts.layer_bytes(id)) {
                 Some(files) => files,
                 None => {
-                    let files = tree_allocated(&folder.open_dir(FILES)?)?;
+                    let files = tree_allocated(&folder.open_dir(FOLDER)?)?;
                     self.facts.set_layer_bytes(id, files);
                     files
                 }
@@ -185,7 +213,9 @@ impl Store {
         let folder = self.layer_dir(id)?;
         let read = || -> std::io::Result<Vec<u8>> {
             let dir = folder.open_dir(id.0.hex())?;
-            dir.open_dir(FILES)?;
+            if dir.stat(FOLDER)?.is_none() && dir.stat(IMAGE)?.is_none() {
+                return Err(std::io::ErrorKind::NotFound.into());
+            }
             dir.read(RECORD, MAX_RECORD)
         };
         let bytes = match read() {
@@ -201,20 +231,33 @@ impl Store {
         Ok(record.ok().map(|record| (record, bytes.len())))
     }
 
-    /// Makes room to unpack a layer in.
+    /// Makes room to unpack a layer in, in the form that this store gives its layers.
     ///
     /// # Errors
     ///
     /// When the disk is full or fails.
     pub fn stage_layer(self: &Arc<Self>) -> Result<StagedLayer, StoreError> {
+        self.stage_layer_as(self.form())
+    }
+
+    /// Makes room to unpack a layer in, in this form.
+    ///
+    /// # Errors
+    ///
+    /// When the disk is full or fails.
+    pub fn stage_layer_as(self: &Arc<Self>, form: Form) -> Result<StagedLayer, StoreError> {
         let begun = self.sync.epoch();
         let make = || -> std::io::Result<StagedLayer> {
             let (name, dir) = self.stage()?;
             reach(Step::Staged);
-            let fs = match dir.create_dir(FILES, 0o755) {
-                Ok(fs) => fs,
+            let made = match form {
+                Form::Folder => dir.create_dir(FOLDER, 0o755).map(LayerFiles::Folder),
+                Form::Image => dir.open_or_create(IMAGE, 0o400).map(LayerFiles::Image),
+            };
+            let files = match made {
+                Ok(files) => files,
                 Err(error) => {
-                    // On a full disk the first folder may be the last that fits.
+                    // On a full disk the first folder may be all that fits.
                     let _ = self.clear_staged(&name);
                     return Err(error);
                 }
@@ -223,7 +266,7 @@ impl Store {
                 store: Arc::clone(self),
                 name,
                 dir,
-                fs,
+                files,
                 list: None,
                 allocated: None,
                 begun,
@@ -330,14 +373,9 @@ impl Store {
 }
 
 impl StagedLayer {
-    /// The empty folder to unpack into.
-    pub fn root(&self) -> &Dir {
-        &self.fs
-    }
-
-    /// Where that folder lies.
-    pub fn path(&self) -> PathBuf {
-        self.store.path().join("staging").join(&self.name).join(FILES)
+    /// The empty folder to unpack into, or the empty file.
+    pub fn files(&self) -> &LayerFiles {
+        &self.files
     }
 
     /// What is to hear how much is written while the layer is unpacked.
@@ -425,15 +463,25 @@ impl StagedLayer {
     /// Writes what is known of the layer beside its files. They have their blocks already, written or not, since the kernel counts those that it has
     /// promised.
     pub(crate) fn write_record(&self, id: DiffId, record: &LayerRecord) -> Result<(), StoreError> {
-        let measure = || tree_allocated(&self.fs).map_err(StoreError::io("measure", layer_name(id)));
-        let allocated = self.allocated.map_or_else(measure, Ok)?;
-        let write = || {
+        let measure = || match &self.files {
+            LayerFiles::Folder(folder) => tree_allocated(folder),
+            LayerFiles::Image(file) => {
+                let stat = rustix::fs::fstat(file)?;
+                // Some file systems set blocks aside for what may follow, and give them back.
+                let block = u64::try_from(stat.st_blksize).unwrap_or(1).max(1);
+                let whole = u64::try_from(stat.st_size).unwrap_or_default().next_multiple_of(block);
+                Ok(allocated(&stat).min(whole))
+            }
+        };
+        let allocated = self.allocated.map_or_else(measure, Ok).map_err(StoreError::io("measure", layer_name(id)))?;
+        let write = || -> std::io::Result<()> {
             let json = serde_json::to_vec(&Written { record, allocated })?;
             self.dir.write_unseen(RECORD, &json, 0o400)?;
-            match self.list {
-                Some(list) => self.dir.write_unseen(SUMS, sums(&json, list).as_bytes(), 0o400),
-                None => Ok(()),
+            // An image is proven by what its record says.
+            if self.list.is_some() || record.image.is_some() {
+                self.dir.write_unseen(SUMS, sums(&json, self.list).as_bytes(), 0o400)?;
             }
+            Ok(())
         };
         write().map_err(StoreError::io("write", layer_name(id)))
     }
@@ -477,9 +525,10 @@ impl<W: Write> Write for Summed<W> {
     }
 }
 
-/// What `SHA256SUMS` holds of a layer with this record and this list.
-pub(crate) fn sums(record: &[u8], list: Digest) -> String {
-    format!("{}  {RECORD}\n{}  {LIST}\n", Digest::sha256(record).hex(), list.hex())
+/// What `SHA256SUMS` holds of a layer with this record, and this list if it has one.
+pub(crate) fn sums(record: &[u8], list: Option<Digest>) -> String {
+    let list = list.map_or_else(String::new, |list| format!("{}  {LIST}\n", list.hex()));
+    format!("{}  {RECORD}\n{list}", Digest::sha256(record).hex())
 }
 
 /// A layer's place, relative to the store.

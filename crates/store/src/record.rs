@@ -1,6 +1,6 @@
 //! `layer.json`: what is known of an unpacked layer beside its files.
 
-use layer_digest::{BlobId, DiffId};
+use layer_digest::{BlobId, DiffId, Digest};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What is known of a layer. Written once, before the layer gets its name.
@@ -23,6 +23,19 @@ pub struct LayerRecord {
     /// Hard links to files of the layers below.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign_links: Vec<ForeignLink>,
+    /// What proves its image, if it is kept as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageRecord>,
+}
+
+/// What proves an image, together with the layer's diffID, which is the digest of the tar in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageRecord {
+    /// The length of the file, in bytes.
+    pub size: u64,
+    /// The digest of all in it that isn't the tar.
+    pub sum: Digest,
 }
 
 /// A hard link to a file of another layer.
@@ -92,14 +105,13 @@ mod paths {
 
 #[cfg(test)]
 mod tests {
-    use layer_digest::Digest;
     use proptest::prelude::*;
 
     use super::*;
 
     proptest! {
         #[test]
-        fn round_trips(paths: Vec<Vec<u8>>, path: Vec<u8>, target: Vec<u8>) {
+        fn round_trips(paths: Vec<Vec<u8>>, path: Vec<u8>, target: Vec<u8>, image: Option<u64>) {
             let record = LayerRecord {
                 diff_id: DiffId(Digest::sha256(&path)),
                 blob: BlobId(Digest::sha256(&target)),
@@ -108,6 +120,7 @@ mod tests {
                 entries: 3,
                 implied_parents: paths,
                 foreign_links: vec![ForeignLink { path, target }],
+                image: image.map(|size| ImageRecord { size, sum: Digest::sha256(b"index") }),
             };
             let json = serde_json::to_vec(&record).unwrap();
             prop_assert_eq!(serde_json::from_slice::<LayerRecord>(&json).unwrap(), record);

@@ -130,6 +130,15 @@ impl SealedBlob {
         self.proof.size()
     }
 
+    /// Opens it to be read.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be opened.
+    pub fn open(&self) -> Result<File, StoreError> {
+        self.place.dir()?.open_file(BLOB).map_err(StoreError::io("open", self.place.what()))
+    }
+
     /// Gives the blob its place, after a sync that covered it.
     fn publish(self) -> Result<(), StoreError> {
         let store = &self.place.store;

@@ -16,7 +16,7 @@ use crate::lease::Leases;
 use crate::start::{self, Folders, PRIVATE, Started};
 use crate::sync::{Ahead, GroupSync};
 use crate::trust::Used;
-use crate::{OpenError, StoreError, format, index};
+use crate::{Form, OpenError, StoreError, format, index};
 
 /// With a smaller part of the disk free than one of so many, it counts as nearly full.
 const NEARLY_FULL: u64 = 16;
@@ -25,6 +25,7 @@ const NEARLY_FULL: u64 = 16;
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    form: Form,
     pub(crate) root: Dir,
     pub(crate) blobs: Dir,
     pub(crate) layers: Dir,
@@ -67,6 +68,7 @@ impl Store {
         let again = root.try_clone().map_err(start::failed("open", path.clone()))?;
         let ahead = Arc::new(Ahead::new(Arc::clone(&sync), again));
         let mut store = Self {
+            form: Form::default(),
             root,
             blobs,
             layers,
@@ -102,6 +104,17 @@ impl Store {
             "opened the store"
         );
         Ok(store)
+    }
+
+    /// Says in which form layers are kept that come from now on.
+    #[must_use]
+    pub fn with_form(self, form: Form) -> Self {
+        Self { form, ..self }
+    }
+
+    /// In which form layers are kept that come.
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// What the start found and did.

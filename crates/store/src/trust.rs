@@ -10,11 +10,12 @@ use std::io::{Read as _, Seek as _};
 use std::sync::{Arc, PoisonError};
 
 use layer_digest::{Algorithm, BlobId, DiffId, Hasher};
-use layer_fs::Dir;
+use layer_fs::{Dir, FileKind};
 use rustix::fs::{AtFlags, Mode, RenameFlags};
 
 use crate::blobs::blob_name;
-use crate::layers::{FILES, LIST, MAX_RECORD, RECORD, SUMS, layer_name, sums};
+use crate::form::{FOLDER, IMAGE, LayerFiles};
+use crate::layers::{LIST, MAX_RECORD, RECORD, SUMS, layer_name, sums};
 use crate::{LayerRecord, Store, StoreError};
 
 const DAMAGED: u32 = 0;
@@ -37,10 +38,12 @@ pub struct InUse {
 /// What a layer can be held against.
 #[derive(Debug)]
 pub enum LayerList {
-    /// The list of its files, which is whole.
+    /// The list of the files in its folder, which is whole.
     Whole(File),
     /// It has none: it was unpacked before there were lists.
     None,
+    /// The record of its image, which is whole.
+    Image(Box<LayerRecord>),
     /// The list, or the record of the layer, is damaged or gone.
     Damaged(&'static str),
 }
@@ -117,9 +120,21 @@ impl Store {
     /// # Errors
     ///
     /// When they can't be opened.
-    pub fn layer_files(&self, id: DiffId) -> Result<Option<Dir>, StoreError> {
-        let opened = self.layer_dir(id)?.open_dir(id.0.hex()).and_then(|dir| dir.open_dir(FILES));
-        found(opened).map_err(StoreError::io("open", format!("{}/{FILES}", layer_name(id))))
+    pub fn layer_files(&self, id: DiffId) -> Result<Option<LayerFiles>, StoreError> {
+        let open = || -> std::io::Result<Option<LayerFiles>> {
+            let Some(dir) = found(self.layer_dir(id).map_err(std::io::Error::other)?.open_dir(id.0.hex()))? else {
+                return Ok(None);
+            };
+            if let Some(folder) = found(dir.open_dir(FOLDER))? {
+                return Ok(Some(LayerFiles::Folder(folder)));
+            }
+            // Whatever else has that name could keep us waiting.
+            if dir.stat(IMAGE)?.is_none_or(|stat| FileKind::of(&stat) != FileKind::File) {
+                return Ok(None);
+            }
+            Ok(found(dir.open_file(IMAGE))?.map(LayerFiles::Image))
+        };
+        open().map_err(StoreError::io("open the files of", layer_name(id)))
     }
 
     /// What a layer can be held against, proven by its sums as far as it has any.
@@ -133,17 +148,30 @@ impl Store {
             let Some(record) = found(dir.read(RECORD, MAX_RECORD))? else {
                 return Ok(LayerList::Damaged("its record `layer.json` is missing"));
             };
-            if serde_json::from_slice::<LayerRecord>(&record).is_ok_and(|record| record.diff_id != id) {
+            let known = serde_json::from_slice::<LayerRecord>(&record).ok();
+            if known.as_ref().is_some_and(|known| known.diff_id != id) {
                 return Ok(LayerList::Damaged("its record `layer.json` is that of another layer"));
             }
             let list = found(dir.open_file(LIST))?;
             let wanted = found(dir.read(SUMS, 1 << 10))?;
+            if let (Some(known), None) = (known.filter(|known| known.image.is_some()), &list) {
+                let is_whole = wanted.is_some_and(|wanted| sums(&record, None).as_bytes() == wanted);
+                return Ok(if is_whole {
+                    LayerList::Image(Box::new(known))
+                } else {
+                    LayerList::Damaged("its record `layer.json` or the sum of it is damaged")
+                });
+            }
             let (mut list, wanted) = match (list, wanted) {
                 (Some(list), Some(wanted)) => (list, wanted),
                 // A list without sums is one that was being given to it when the daemon was stopped.
                 (_, None) if serde_json::from_slice::<LayerRecord>(&record).is_ok() => return Ok(LayerList::None),
                 (_, None) => return Ok(LayerList::Damaged("its record `layer.json` is damaged")),
-                (None, Some(_)) => return Ok(LayerList::Damaged("the list of its files is missing")),
+                (None, Some(_)) => {
+                    return Ok(LayerList::Damaged(
+                        "its record `layer.json` is damaged, or the list of its files is missing",
+                    ));
+                }
             };
             let mut hasher = Hasher::new(Algorithm::Sha256);
             let mut buffer = vec![0; READ];
@@ -153,7 +181,7 @@ impl Store {
                     len => hasher.update(&buffer[..len]),
                 }
             }
-            if sums(&record, hasher.finish()).as_bytes() != wanted {
+            if sums(&record, Some(hasher.finish())).as_bytes() != wanted {
                 return Ok(LayerList::Damaged("its record `layer.json` or the list of its files is damaged"));
             }
             list.rewind()?;
@@ -175,7 +203,7 @@ impl Store {
             let record = dir.read(RECORD, MAX_RECORD)?;
             self.sync.sync(&self.root, staged.begun())?;
             rustix::fs::renameat(staged.folder(), LIST, &dir, LIST)?;
-            dir.write_atomic(SUMS, sums(&record, digest).as_bytes(), BLOB)
+            dir.write_atomic(SUMS, sums(&record, Some(digest)).as_bytes(), BLOB)
         };
         adopt().map_err(StoreError::io("write", format!("{}/{LIST}", layer_name(id))))
     }

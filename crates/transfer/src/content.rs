@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::thread;
 
 use layer_digest::{Algorithm, BlobId, Verifier};
-use layer_store::{ForeignLink, LayerRecord, SealedBlob, SealedLayer, StagedBlob, Store};
+use layer_store::{SealedBlob, SealedLayer, StagedBlob, Store};
 use layer_unpack::Writers;
 
 use crate::LayerError;
 use crate::flight::pipeline::{self, Tar};
+use crate::flight::unpack_file;
 
 /// How much is taken from the source at a time.
 const READ: usize = 128 << 10;
@@ -68,8 +69,19 @@ pub(crate) fn take(
         None => return Err(LayerError::Task(io::Error::other("the blob was not kept")).into()),
     };
     let tar = match (inflated?, tar) {
-        (None, Ok(tar)) => tar,
-        (Some(error), _) | (None, Err(error)) => return Ok(Content::Blob(blob, error)),
+        (None, Err(error)) if error.is_unfit() => {
+            tracing::info!(error = &error as &dyn std::error::Error, "a layer gets a folder");
+            let (id, file) = ((blob.id(), blob.size()), blob.open().map_err(LayerError::Store)?);
+            unpack_file(store, id, file, Verifier::naming(Algorithm::Sha256), writers)
+        }
+        (None, tar) => tar,
+        (Some(error), _) => Err(error),
+    };
+    let tar = match tar {
+        Ok(tar) => tar,
+        // As above: nothing is wrong with the layer.
+        Err(LayerError::Unpack(error)) if error.io().is_some() => return Err(LayerError::Unpack(error).into()),
+        Err(error) => return Ok(Content::Blob(blob, error)),
     };
     let layer = seal(tar, &blob)?;
     Ok(Content::Layer(layer, blob))
@@ -97,20 +109,11 @@ pub(crate) fn keep(
 }
 
 fn seal(tar: Tar, blob: &SealedBlob) -> Result<SealedLayer, LayerError> {
-    let Some((stage, applied)) = tar.layer else {
+    let Some(unpacked) = tar.layer else {
         return Err(LayerError::Task(io::Error::other("the layer was not unpacked")));
     };
-    let links = applied.foreign_links.into_iter();
-    let record = LayerRecord {
-        diff_id: tar.proof.id(),
-        blob: blob.id(),
-        tar_size: tar.proof.size(),
-        size: applied.bytes,
-        entries: applied.entries,
-        implied_parents: applied.implied_parents,
-        foreign_links: links.map(|link| ForeignLink { path: link.path, target: link.target }).collect(),
-    };
-    stage.seal(tar.proof, &record).map_err(LayerError::Store)
+    let record = unpacked.record(blob.id(), &tar.proof);
+    unpacked.stage.seal(tar.proof, &record).map_err(LayerError::Store)
 }
 
 /// A stream, proven and kept as it is read.

@@ -13,7 +13,7 @@ use layer_store::StoreError;
 use layer_unpack::UnpackError;
 
 use crate::pull::binary_size;
-use crate::stack::CheckError;
+use crate::stack::StackingError;
 
 /// What a caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,11 +121,11 @@ pub enum PullCause {
     Task(#[source] io::Error),
 }
 
-impl From<CheckError> for PullCause {
-    fn from(error: CheckError) -> Self {
+impl From<StackingError> for PullCause {
+    fn from(error: StackingError) -> Self {
         match error {
-            CheckError::Stack(error) => Self::Stack(error),
-            CheckError::Store(error) => Self::Store(error),
+            StackingError::Stack(error) => Self::Stack(error),
+            StackingError::Store(error) => Self::Store(error),
         }
     }
 }
@@ -198,8 +198,7 @@ impl PullError {
         match &*self.cause {
             PullCause::Registry(error) => registry_kind(error),
             PullCause::Document(DocumentError::NoPlatform { .. }) => Kind::NotFound,
-            PullCause::Stack(StackError::DanglingLink { .. } | StackError::LinkToFolder { .. })
-            | PullCause::Document(_)
+            PullCause::Document(_)
             | PullCause::TooDeep { .. }
             | PullCause::Size { .. }
             | PullCause::ForeignSystem { .. } => Kind::Corrupt,
@@ -207,7 +206,8 @@ impl PullError {
             PullCause::NoRoom { .. } => Kind::NoSpace,
             PullCause::Stopped | PullCause::Cancelled => Kind::Cancelled,
             PullCause::Store(error) => store_kind(error),
-            PullCause::Stack(_) | PullCause::Task(_) => Kind::Internal,
+            PullCause::Stack(error) => stack_kind(error),
+            PullCause::Task(_) => Kind::Internal,
         }
     }
 
@@ -231,8 +231,17 @@ impl PullCause {
         match self {
             Self::Layer { source, .. } => source.kind() == Kind::NoSpace,
             Self::Store(error) => store_kind(error) == Kind::NoSpace,
+            Self::Stack(error) => stack_kind(error) == Kind::NoSpace,
             _ => false,
         }
+    }
+}
+
+/// What a caller can do about layers that can't be a stack.
+pub(crate) fn stack_kind(error: &StackError) -> Kind {
+    match error {
+        StackError::DanglingLink { .. } | StackError::LinkToFolder { .. } => Kind::Corrupt,
+        error => error.io().map_or(Kind::Internal, io_kind),
     }
 }
 
@@ -274,6 +283,11 @@ impl LayerError {
             _ => return None,
         };
         Some(text.to_owned())
+    }
+
+    /// Whether only the form is to blame that the layer was to be kept in.
+    pub(crate) fn is_unfit(&self) -> bool {
+        matches!(self, Self::Unpack(UnpackError::Unfit { .. }))
     }
 
     /// The same error, with those who sent the wrong bytes.

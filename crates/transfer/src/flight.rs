@@ -31,7 +31,7 @@ use crate::LayerError;
 use crate::event::Phase;
 use crate::transfer::Limits;
 
-pub(crate) use again::unpack_again;
+pub(crate) use again::{unpack_again, unpack_file};
 
 /// How many threads help at most. More of them wait for each other: files are made in one folder one at a time.
 const MAX_WRITERS: usize = 4;

@@ -37,5 +37,5 @@ pub use pull::{LayerPreview, Patience, Preview, Pull, PullRequest, Remote};
 pub use push::{Push, PushCause, PushError, PushEvent, PushPhase, PushRequest};
 pub use running::{Follow, RunningPull};
 pub use save::{Save, SaveImage, SavePlan};
-pub use stack::stack_layers;
+pub use stack::{OpenImages, OpenLayers, StackingError};
 pub use transfer::{Done, Limits, Transfer};

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
 use layer_digest::Digest;
-use layer_engine::{ProxyUrl, RegistryOptions, StoreInfo};
+use layer_engine::{Form, ProxyUrl, RegistryOptions, StoreInfo};
 use layer_proto::{IndexConfig, Info, RegistryConfig, decimal_size};
 use tracing::level_filters::LevelFilter;
 
@@ -37,6 +37,7 @@ fn info(store: &StoreInfo, reached: &RegistryOptions) -> Info {
     let (operating_system, os_version) = machine::system();
     let facts = [
         ("Layers", store.layers.to_string()),
+        ("New layers", if store.form == Form::Image { "EROFS images" } else { "folders" }.to_owned()),
         ("Mounts", store.mounts.to_string()),
         ("Free space", decimal_size(store.free_bytes, 4)),
     ];

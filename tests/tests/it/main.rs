@@ -23,6 +23,7 @@ mod disk;
 mod docker_cli;
 mod elsewhere;
 mod full_disk;
+mod images;
 mod layering;
 mod lifecycle;
 mod login;

@@ -40,6 +40,11 @@ const FOREIGN: [&str; 17] = [
     "XDG_CONFIG_HOME",
 ];
 
+/// Whether the whole run is about layers that are EROFS images, and not about folders.
+pub(crate) fn keeps_images() -> bool {
+    std::env::var_os("TEST_LAYERS").is_some_and(|form| form == "erofs")
+}
+
 /// Waits until `condition` holds.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
@@ -234,7 +239,8 @@ impl Daemon {
     /// The same in memory, where there is such a place: for tests that start a daemon very often, and to which the disk doesn't matter.
     pub(crate) fn prepare_in_memory() -> Self {
         let memory = Path::new("/dev/shm");
-        Self::prepare_in(if memory.is_dir() { memory } else { Path::new("/tmp") })
+        // The kernel mounts no images out of memory.
+        Self::prepare_in(if memory.is_dir() && !keeps_images() { memory } else { Path::new("/tmp") })
     }
 
     fn prepare_in(parent: &Path) -> Self {
@@ -316,6 +322,9 @@ impl Daemon {
         // Settings of a daemon that this test knows nothing of.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LAYERD_")) {
             command.env_remove(name);
+        }
+        if keeps_images() {
+            command.env("LAYERD_LAYERS", "erofs");
         }
         command.env("HOME", self.folder.path()).env("DOCKER_CONFIG", self.path("docker"));
         command.env("XDG_RUNTIME_DIR", self.path("run"));

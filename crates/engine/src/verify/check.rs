@@ -1,11 +1,13 @@
 //! Proving one blob and one layer. All of it blocks.
 
+use std::fs::File;
 use std::io::{BufReader, Read as _};
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use layer_digest::{BlobId, DiffId, Digest, Verifier};
 use layer_oci::Descriptor;
-use layer_store::{LayerList, StoreError};
+use layer_store::{LayerFiles, LayerList, LayerRecord, StoreError};
 use layer_unpack::manifest::{self, CompareError, Compared};
 
 use super::{Part, Problem, Tell, VerifyEvent};
@@ -114,15 +116,16 @@ impl Check<'_> {
                 return Ok(store.distrust_layer(diff)?);
             }
         };
-        match store.layer_list(diff) {
-            Ok(LayerList::Whole(list)) => self.compare(diff, &files, list)?,
-            Ok(LayerList::Damaged(why)) => self.bad_layer(diff, None, "record", format!("can't be proven: {why}")),
-            Ok(LayerList::None) if self.outcome.bad_blob => {
+        match (store.layer_list(diff), files) {
+            (Ok(LayerList::Whole(list)), LayerFiles::Folder(files)) => self.compare(diff, &files, list)?,
+            (Ok(LayerList::Image(record)), LayerFiles::Image(file)) => self.image(&record, file)?,
+            (Ok(LayerList::Damaged(why)), _) => self.bad_layer(diff, None, "record", format!("can't be proven: {why}")),
+            (Ok(LayerList::None), _) if self.outcome.bad_blob => {
                 let why = "can't be proven: it has no list of its files, and the blob that it came from is damaged";
                 self.bad_layer(diff, None, "record", why.to_owned());
             }
             // The same layer unpacked once more shows how it should look.
-            Ok(LayerList::None) => match self.shared.transfer.unpack_again(blob, diff) {
+            (Ok(LayerList::None), LayerFiles::Folder(files)) => match self.shared.transfer.unpack_again(blob, diff) {
                 Ok(again) => {
                     self.compare(diff, &files, again.open_list()?)?;
                     if !self.outcome.bad_layer {
@@ -136,7 +139,11 @@ impl Check<'_> {
                 }
                 Err(error) => self.bad_layer(diff, None, "record", format!("can't be proven: {}", chain(&error))),
             },
-            Err(error) => self.bad_layer(diff, None, "unreadable", format!("can't be read: {}", chain(&error))),
+            (Ok(_), _) => {
+                let why = "can't be proven: its record `layer.json` is that of another form";
+                self.bad_layer(diff, None, "record", why.to_owned());
+            }
+            (Err(error), _) => self.bad_layer(diff, None, "unreadable", format!("can't be read: {}", chain(&error))),
         }
         if self.outcome.bad_layer {
             store.distrust_layer(diff)?;
@@ -146,7 +153,56 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn compare(&mut self, diff: DiffId, files: &layer_fs::Dir, list: std::fs::File) -> Result<(), EngineError> {
+    /// Proves an image: the tar in it by the diffID, and the rest by the record.
+    fn image(&mut self, record: &LayerRecord, file: File) -> Result<(), EngineError> {
+        let wanted = record.image.as_ref().map_or(0, |image| image.size);
+        match file.metadata() {
+            Ok(found) if found.len() == wanted => {}
+            Ok(found) => {
+                let why = format!("is damaged: `layer.erofs` has {} bytes, and should have {wanted}", found.len());
+                self.bad_layer(record.diff_id, None, "content", why);
+                return Ok(());
+            }
+            Err(error) => {
+                self.bad_layer(record.diff_id, None, "unreadable", format!("can't be read: {error}"));
+                return Ok(());
+            }
+        }
+        // So that what is read comes from the disk, not from memory. It promises nothing.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+        let mut verifier = Verifier::new(record.diff_id, Some(record.tar_size));
+        let mut buffer = vec![0; READ];
+        let proven = loop {
+            if self.tell.is_stopped() {
+                return Err(EngineError::Stopped);
+            }
+            let seen = verifier.seen();
+            let len = usize::try_from(record.tar_size - seen).map_or(READ, |rest| rest.min(READ));
+            match file.read_at(&mut buffer[..len], layer_unpack::TAR_START + seen) {
+                Ok(0) => break verifier.finish().map(|_proof| ()).map_err(|error| error.to_string()),
+                Ok(len) => {
+                    self.outcome.bytes += len as u64;
+                    if let Err(error) = verifier.update(&buffer[..len]) {
+                        break Err(error.to_string());
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error.to_string()),
+            }
+        };
+        let proven = proven.and_then(|()| match layer_unpack::index_sum(&file, record.tar_size) {
+            Ok(sum) if Some(sum) == record.image.as_ref().map(|image| image.sum) => Ok(()),
+            Ok(_) => Err("the index in `layer.erofs` is not the one that was made".to_owned()),
+            Err(error) => Err(error.to_string()),
+        });
+        match proven {
+            Ok(()) => self.outcome.files += record.entries,
+            Err(why) => self.bad_layer(record.diff_id, None, "content", format!("is damaged: {why}")),
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, diff: DiffId, files: &layer_fs::Dir, list: File) -> Result<(), EngineError> {
         let tell = self.tell;
         let mut differences = 0u64;
         let compared = manifest::compare(files, BufReader::new(list), &|| tell.is_stopped(), &mut |difference| {

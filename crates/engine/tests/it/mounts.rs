@@ -4,7 +4,7 @@ use layer_engine::{Engine, Kind, MountRequest};
 use layer_testkit::image::ImageBuilder;
 use layer_testkit::layer::LayerBuilder;
 
-use crate::setup::{Mounted, Setup, open};
+use crate::setup::{Mounted, Setup, open, options};
 
 fn request(image: &str, target: Option<&std::path::Path>, writable: bool) -> MountRequest {
     MountRequest { image: image.to_owned(), platform: None, target: target.map(Into::into), writable }
@@ -40,7 +40,7 @@ async fn root_a_mount_keeps_its_image_and_outlives_the_engine() {
 /// The store, once whoever had it has let go.
 async fn reopened(root: &std::path::Path) -> Engine {
     loop {
-        let options = layer_engine::Options { root: root.to_owned(), ..layer_engine::Options::default() };
+        let options = options(root);
         match Engine::open(options).await {
             Ok(engine) => return engine,
             Err(error) => assert!(error.to_string().contains("in use"), "{error}"),
@@ -88,7 +88,7 @@ async fn root_bad_targets_are_refused_in_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn root_the_second_engine_on_a_store_is_told_who_has_it() {
     let setup = Setup::new().await;
-    let options = layer_engine::Options { root: setup.store(), ..layer_engine::Options::default() };
+    let options = options(&setup.store());
     let error = Engine::open(options).await.unwrap_err();
     assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
     assert!(error.hint().is_some());

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use layer_engine::{Engine, Event, MountInfo, MountRequest, Options, Outcome, PullRequest};
+use layer_engine::{Engine, Event, Form, MountInfo, MountRequest, Options, Outcome, PullRequest};
 use layer_reference::Reference;
 use layer_testkit::image::Image;
 use layer_testkit::registry::Registry;
@@ -56,7 +56,17 @@ impl Setup {
 }
 
 pub(crate) async fn open(root: &Path) -> Engine {
-    Engine::open(Options { root: root.to_owned(), ..Options::default() }).await.unwrap()
+    Engine::open(options(root)).await.unwrap()
+}
+
+pub(crate) fn options(root: &Path) -> Options {
+    let form = if keeps_images() { Form::Image } else { Form::Folder };
+    Options { root: root.to_owned(), form, ..Options::default() }
+}
+
+/// Whether the whole run is about layers that are EROFS images, and not about folders.
+pub(crate) fn keeps_images() -> bool {
+    std::env::var_os("TEST_LAYERS").is_some_and(|form| form == "erofs")
 }
 
 /// A mount that doesn't outlive its test, however that ends.

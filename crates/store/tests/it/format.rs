@@ -17,7 +17,7 @@ fn root_a_store_of_the_first_format_is_migrated_in_place() {
     assert_eq!(named.target.digest.hex(), fixture::MANIFEST_HEX);
     let diff: DiffId = format!("sha256:{}", fixture::LAYER_HEX).parse().unwrap();
     let layer = store.layer(diff).unwrap().unwrap();
-    assert_eq!(fs::read_to_string(layer.fs.join("file")).unwrap(), fixture::LAYER);
+    assert_eq!(fs::read_to_string(layer.files.as_path().join("file")).unwrap(), fixture::LAYER);
     assert!(store.is_proven(BlobId(diff.0), diff).unwrap());
     drop(store);
     assert_eq!(fs::read_to_string(tmp.path().join("format")).unwrap(), "2\n");

@@ -15,9 +15,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use layer_digest::{BlobId, DiffId, Digest, Verifier};
+use layer_fs::Dir;
 use layer_oci::Descriptor;
 use layer_reference::Reference;
-use layer_store::{LayerRecord, Store};
+use layer_store::{LayerFiles, LayerRecord, StagedLayer, Store};
 
 /// A folder in memory where there is one: what these tests look at doesn't depend on the disk.
 fn memory() -> &'static Path {
@@ -34,6 +35,14 @@ fn name(text: &str) -> Reference {
     Reference::parse(text).unwrap()
 }
 
+/// The folder that a layer is unpacked into.
+fn files(stage: &StagedLayer) -> &Dir {
+    match stage.files() {
+        LayerFiles::Folder(folder) => folder,
+        LayerFiles::Image(_) => panic!("these stores keep folders"),
+    }
+}
+
 /// Keeps a layer that holds one file, as a pull would: the blob stands for itself, being a tar that isn't compressed.
 fn keep_layer(store: &Arc<Store>, content: &[u8]) -> (Descriptor, DiffId) {
     let digest = Digest::sha256(content);
@@ -46,7 +55,7 @@ fn keep_layer(store: &Arc<Store>, content: &[u8]) -> (Descriptor, DiffId) {
     let mut ingest = store.ingest(blob.id()).unwrap();
     ingest.append(content).unwrap();
     let stage = store.stage_layer().unwrap();
-    stage.root().write_atomic("file", content, 0o644).unwrap();
+    files(&stage).write_atomic("file", content, 0o644).unwrap();
     let record = LayerRecord {
         diff_id: diff.id(),
         blob: blob.id(),
@@ -55,6 +64,7 @@ fn keep_layer(store: &Arc<Store>, content: &[u8]) -> (Descriptor, DiffId) {
         entries: 1,
         implied_parents: Vec::new(),
         foreign_links: Vec::new(),
+        image: None,
     };
     stage.commit(&diff, &record, Some((ingest, &blob))).unwrap();
     (Descriptor::new("application/vnd.oci.image.layer.v1.tar", digest, content.len() as u64), diff.id())

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use layer_digest::BlobId;
 use layer_store::{OpenError, Store};
 
-use super::{keep_image, keep_layer, open};
+use super::{files, keep_image, keep_layer, open};
 
 #[test]
 fn root_what_was_half_done_is_cleared_and_partials_are_kept() {
@@ -38,7 +38,7 @@ fn root_a_staged_layer_that_is_dropped_is_gone() {
     let tmp = tempfile::tempdir().unwrap();
     let store = open(tmp.path());
     let stage = store.stage_layer().unwrap();
-    stage.root().write_atomic("file", b"x", 0o600).unwrap();
+    files(&stage).write_atomic("file", b"x", 0o600).unwrap();
     assert_eq!(fs::read_dir(tmp.path().join("staging")).unwrap().count(), 1);
     drop(stage);
     assert_eq!(fs::read_dir(tmp.path().join("staging")).unwrap().count(), 0);
@@ -125,7 +125,7 @@ fn root_sealed_content_is_seen_when_it_is_published_and_gone_when_it_is_not() {
         tar.update(content).unwrap();
         let (mut blob, layer) = (store.stage_blob().unwrap(), store.stage_layer().unwrap());
         blob.append(content).unwrap();
-        layer.root().write_atomic("file", content, 0o600).unwrap();
+        files(&layer).write_atomic("file", content, 0o600).unwrap();
         let (blob, diff) = (blob.seal(wire.finish().unwrap()), tar.finish().unwrap());
         let record = LayerRecord {
             diff_id: diff.id(),
@@ -135,6 +135,7 @@ fn root_sealed_content_is_seen_when_it_is_published_and_gone_when_it_is_not() {
             entries: 1,
             implied_parents: Vec::new(),
             foreign_links: Vec::new(),
+            image: None,
         };
         (blob, layer.seal(diff, &record).unwrap())
     };
@@ -144,7 +145,7 @@ fn root_sealed_content_is_seen_when_it_is_published_and_gone_when_it_is_not() {
     assert_eq!((store.blob_size(id).unwrap(), store.layer(diff).unwrap().is_none()), (None, true));
     store.publish(vec![blob], vec![layer]).unwrap();
     assert_eq!(store.read_blob(id, 100).unwrap(), b"wanted");
-    assert_eq!(fs::read(store.layer(diff).unwrap().unwrap().fs.join("file")).unwrap(), b"wanted");
+    assert_eq!(fs::read(store.layer(diff).unwrap().unwrap().files.as_path().join("file")).unwrap(), b"wanted");
     assert_eq!(store.known_diff(id), Some(diff));
     drop(unwanted);
     // Of what was published before, a second one is as good as the first.

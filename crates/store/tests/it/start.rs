@@ -36,6 +36,7 @@ fn write_large(root: &Path) {
             entries: 1,
             implied_parents: Vec::new(),
             foreign_links: Vec::new(),
+            image: None,
         };
         let folder = root.join("layers/sha256").join(digest.hex());
         fs::create_dir_all(folder.join("fs")).unwrap();

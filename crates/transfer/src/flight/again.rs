@@ -1,13 +1,14 @@
 //! Unpacking a layer once more from the blob in the store, only to see how it looks.
 
+use std::fs::File;
 use std::sync::Arc;
 
-use layer_digest::DiffId;
+use layer_digest::{BlobId, DiffId, Verifier};
 use layer_oci::Descriptor;
-use layer_store::{StagedLayer, Store};
+use layer_store::{Form, StagedLayer, Store};
 use layer_unpack::Writers;
 
-use super::pipeline::{self, Source};
+use super::pipeline::{self, Source, Tar};
 use super::progress::Progress;
 use crate::LayerError;
 
@@ -23,14 +24,26 @@ pub(crate) fn unpack_again(
     diff: DiffId,
     writers: &Writers,
 ) -> Result<StagedLayer, LayerError> {
-    let id = layer_digest::BlobId(blob.digest);
-    let stage = store.stage_layer().map_err(LayerError::Store)?;
+    let id = BlobId(blob.digest);
     let file = store.open_blob(id).map_err(LayerError::Store)?;
-    let progress = Progress::new(blob.size);
+    let tar = unpack_file(store, (id, blob.size), file, Verifier::new(diff, None), writers)?;
+    tar.layer.map(|unpacked| unpacked.stage).ok_or_else(not_unpacked)
+}
+
+/// Unpacks a blob in a file into a staged folder, as [`unpack_again`] does. `verifier` knows which layer it must be, if anybody does.
+pub(crate) fn unpack_file(
+    store: &Arc<Store>,
+    (blob, size): (BlobId, u64),
+    file: File,
+    verifier: Verifier<DiffId>,
+    writers: &Writers,
+) -> Result<Tar, LayerError> {
+    let stage = store.stage_layer_as(Form::Folder).map_err(LayerError::Store)?;
+    let progress = Progress::new(size);
     let (wire_end, tar_end) = pipeline::belt();
     let (wire, tar) = std::thread::scope(|scope| {
-        let wire = scope.spawn(|| pipeline::wire(id, Source::Stored(file), &progress, wire_end));
-        let tar = pipeline::tar(diff, Some(stage), tar_end, writers);
+        let wire = scope.spawn(|| pipeline::wire(blob, Source::Stored(file), &progress, wire_end));
+        let tar = pipeline::unpack(verifier, Some(stage), tar_end, writers);
         (wire.join(), tar)
     });
     let wire = wire.map_err(|_| LayerError::Task(std::io::Error::other("a thread panicked")))?;
@@ -38,8 +51,9 @@ pub(crate) fn unpack_again(
     if let (_, Some(error)) = wire? {
         return Err(error);
     }
-    match tar?.layer {
-        Some((stage, _)) => Ok(stage),
-        None => Err(LayerError::Task(std::io::Error::other("the layer was not unpacked"))),
-    }
+    tar
+}
+
+fn not_unpacked() -> LayerError {
+    LayerError::Task(std::io::Error::other("the layer was not unpacked"))
 }

@@ -10,8 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use layer_digest::{BlobId, DiffId};
 use layer_registry::Sources;
-use layer_store::{ForeignLink, Ingest, LayerRecord, Lease, StoreError};
-use layer_unpack::Applied;
+use layer_store::{Form, Ingest, Lease, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -75,6 +74,7 @@ impl Lead<'_> {
         // Bytes of an earlier attempt, and bytes on the disk, may have gone bad since; neither counts as the registry's fault.
         let mut trust_stored = true;
         let mut chances = 2;
+        let mut form = self.shared.store.form();
         let sources = Sources::default();
         // The way to the registry and back is used to learn what the blob must be.
         let blob = self.job.blob();
@@ -99,11 +99,20 @@ impl Lead<'_> {
                 Some(Err(_)) | None => None,
             };
             let unpack = claim.is_some();
-            let how = How { diff, use_stored, sources: &sources };
+            let how = How { diff, form, use_stored, sources: &sources };
             match self.attempt(how, claim, ahead.take()).await {
                 Ok(()) if unpack || found.layer => return Ok(()),
                 Ok(()) => trust_stored = true,
                 Err(Attempt::Final(error)) => return Err(error),
+                // The blob is here by then, and so it is asked of nobody again.
+                Err(Attempt::Useless { error, wire }) if form == Form::Image && error.is_unfit() => {
+                    tracing::info!(%diff, error = &error as &dyn std::error::Error, "the layer gets a folder");
+                    form = Form::Folder;
+                    if let Wire { proof, ingest: Some(ingest) } = *wire {
+                        joined(self.spawn(move || ingest.commit(&proof)).await)?.map_err(LayerError::Store)?;
+                        trust_stored = true;
+                    }
+                }
                 Err(Attempt::Useless { error, wire }) => {
                     if let Some(ingest) = wire.ingest {
                         joined(self.spawn(|| ingest.discard()).await)?.map_err(LayerError::Store)?;
@@ -209,7 +218,7 @@ impl Lead<'_> {
 
     /// One way through the pipeline, for what is coming already or what is asked for now.
     async fn attempt(&self, how: How<'_>, claim: Option<Claim>, ahead: Option<Coming>) -> Result<(), Attempt> {
-        let How { diff, use_stored, sources } = how;
+        let How { diff, form, use_stored, sources } = how;
         let (blob, size) = (self.job.blob(), self.job.descriptor.size);
         let (progress, source, network, resumed) = if use_stored {
             let store = Arc::clone(&self.shared.store);
@@ -227,7 +236,7 @@ impl Lead<'_> {
         };
         let stage = if claim.is_some() {
             let store = Arc::clone(&self.shared.store);
-            Some(joined(self.spawn(move || store.stage_layer()).await)?.map_err(LayerError::Store)?)
+            Some(joined(self.spawn(move || store.stage_layer_as(form)).await)?.map_err(LayerError::Store)?)
         } else {
             None
         };
@@ -284,9 +293,9 @@ impl Lead<'_> {
     async fn commit(&self, wire: Wire, tar: Tar) -> Result<(), LayerError> {
         let store = Arc::clone(&self.shared.store);
         let commit = move || match tar.layer {
-            Some((stage, applied)) => {
-                let record = record(&wire, &tar.proof, applied);
-                stage.commit(&tar.proof, &record, wire.ingest.map(|ingest| (ingest, &wire.proof)))
+            Some(unpacked) => {
+                let record = unpacked.record(wire.proof.id(), &tar.proof);
+                unpacked.stage.commit(&tar.proof, &record, wire.ingest.map(|ingest| (ingest, &wire.proof)))
             }
             None => {
                 if let Some(ingest) = wire.ingest {
@@ -324,6 +333,8 @@ impl Lead<'_> {
 struct How<'a> {
     /// What the blob must be once decompressed.
     diff: DiffId,
+    /// How the layer is to be kept.
+    form: Form,
     /// Whether the blob in the store is read, and nobody asked.
     use_stored: bool,
     /// Who has sent bytes of the blob before, and whose were wrong.
@@ -389,17 +400,4 @@ fn sort(
 /// The outcome of a thread, whose panic is a bug that must not take the daemon along.
 fn joined<T>(result: Result<T, tokio::task::JoinError>) -> Result<T, LayerError> {
     result.map_err(|error| LayerError::Task(io::Error::other(error)))
-}
-
-fn record(wire: &Wire, tar: &layer_digest::Verified<DiffId>, applied: Applied) -> LayerRecord {
-    let foreign = applied.foreign_links.into_iter();
-    LayerRecord {
-        diff_id: tar.id(),
-        blob: wire.proof.id(),
-        tar_size: tar.size(),
-        size: applied.bytes,
-        entries: applied.entries,
-        implied_parents: applied.implied_parents,
-        foreign_links: foreign.map(|link| ForeignLink { path: link.path, target: link.target }).collect(),
-    }
 }

@@ -14,9 +14,9 @@ use bytes::{Buf as _, Bytes};
 use layer_compression::Decoder;
 use layer_digest::{BlobId, DiffId, Verified, Verifier};
 use layer_fs::failpoint::{Step, reach};
-use layer_store::{Ingest, Pace, StagedLayer, StoreError};
+use layer_store::{ForeignLink, ImageRecord, Ingest, LayerFiles, LayerRecord, Pace, StagedLayer, StoreError};
 use layer_unpack::manifest::{self, Contents};
-use layer_unpack::{Applied, Writers, apply_noting};
+use layer_unpack::{Applied, Index, Unsealed, Writers, apply_image, apply_noting};
 
 use super::progress::Progress;
 use crate::LayerError;
@@ -49,7 +49,34 @@ pub(super) struct Wire {
 pub(crate) struct Tar {
     pub(crate) proof: Verified<DiffId>,
     /// What is to be published, if it was unpacked.
-    pub(crate) layer: Option<(StagedLayer, Applied)>,
+    pub(crate) layer: Option<Unpacked>,
+}
+
+/// A layer that was unpacked, and what is known of it.
+pub(crate) struct Unpacked {
+    pub(crate) stage: StagedLayer,
+    applied: Applied,
+    /// What is known of its image, if it is one.
+    index: Option<Index>,
+}
+
+impl Unpacked {
+    /// What is to be written down of the layer, which was unpacked of this blob.
+    pub(crate) fn record(&self, blob: BlobId, proof: &Verified<DiffId>) -> LayerRecord {
+        let links = self.applied.foreign_links.iter();
+        LayerRecord {
+            diff_id: proof.id(),
+            blob,
+            tar_size: proof.size(),
+            size: self.applied.bytes,
+            entries: self.applied.entries,
+            implied_parents: self.applied.implied_parents.clone(),
+            foreign_links: links
+                .map(|link| ForeignLink { path: link.path.clone(), target: link.target.clone() })
+                .collect(),
+            image: self.index.map(|Index { size, sum }| ImageRecord { size, sum }),
+        }
+    }
 }
 
 /// The belt between the two threads.
@@ -248,7 +275,7 @@ impl BufRead for WireReader<'_> {
     }
 }
 
-/// The second thread: proves a tar, and unpacks it if there is a folder for it.
+/// The second thread: proves a tar, and unpacks it if there is a place for it.
 pub(super) fn tar(
     diff: DiffId,
     stage: Option<StagedLayer>,
@@ -267,9 +294,9 @@ pub(crate) fn unpack(
 ) -> Result<Tar, LayerError> {
     let mut reader =
         TarReader { verifier, belt, pace: stage.as_ref().map(StagedLayer::pace), chunk: Vec::new(), at: 0 };
-    let layer = match stage {
-        Some(mut stage) => match unpack_listed(&mut reader, &mut stage, writers) {
-            Ok(applied) => Some((stage, applied)),
+    let staged = match stage {
+        Some(stage) => match unpack_staged(&mut reader, stage, writers) {
+            Ok(staged) => Some(staged),
             Err(error) => {
                 if matches!(&error, LayerError::Unpack(error) if error.io().is_none()) {
                     // The other thread goes on to the end of the blob.
@@ -292,22 +319,47 @@ pub(crate) fn unpack(
         }
     };
     let proof = reader.verifier.finish().map_err(LayerError::WrongDiff)?;
+    let layer = staged.map(|staged| staged.seal(&proof)).transpose()?;
     Ok(Tar { proof, layer })
 }
 
-/// Unpacks a tar, and lists what came of it.
-fn unpack_listed(tar: &mut TarReader, stage: &mut StagedLayer, writers: &Writers) -> Result<Applied, LayerError> {
-    let mut contents = Contents::default();
-    let applied = apply_noting(&mut *tar, stage.root(), &mut contents, writers).map_err(LayerError::Unpack)?;
-    let root = stage.root().try_clone().map_err(|source| {
-        LayerError::Store(StoreError::Io { action: "open", what: "a staged layer".to_owned(), source })
-    })?;
-    // Its files are all there: the disk takes them while they are listed.
-    if let Some(pace) = &tar.pace {
-        pace.begin();
+/// A layer that was unpacked, and of which it isn't known yet which one it is.
+struct Staged {
+    stage: StagedLayer,
+    applied: Applied,
+    image: Option<Unsealed>,
+}
+
+impl Staged {
+    /// Says so.
+    fn seal(self, proof: &Verified<DiffId>) -> Result<Unpacked, LayerError> {
+        let Self { stage, applied, image } = self;
+        let index = match (image, stage.files()) {
+            (Some(image), LayerFiles::Image(file)) => Some(image.seal(file, proof.id().0).map_err(LayerError::Unpack)?),
+            _ => None,
+        };
+        Ok(Unpacked { stage, applied, index })
     }
-    stage.list(|out| manifest::write(&root, &contents, out)).map_err(LayerError::Store)?;
-    Ok(applied)
+}
+
+/// Unpacks a tar in the form that is asked for. What came of it can be proven later: a folder has a list of its files, an image a sum.
+fn unpack_staged(tar: &mut TarReader, mut stage: StagedLayer, writers: &Writers) -> Result<Staged, LayerError> {
+    let folder = match stage.files() {
+        LayerFiles::Image(file) => {
+            let (applied, image) = apply_image(&mut *tar, file).map_err(LayerError::Unpack)?;
+            tar.begin_writeback();
+            return Ok(Staged { stage, applied, image: Some(image) });
+        }
+        LayerFiles::Folder(folder) => folder.try_clone().map_err(|source| {
+            LayerError::Store(StoreError::Io { action: "open", what: "a staged layer".to_owned(), source })
+        })?,
+    };
+    let mut contents = Contents::default();
+    let applied = apply_noting(&mut *tar, &folder, &mut contents, writers).map_err(LayerError::Unpack)?;
+    // Its files are all there: the disk takes them while they are listed.
+    tar.begin_writeback();
+    stage.list(|out| manifest::write(&folder, &contents, out)).map_err(LayerError::Store)?;
+    Ok(Staged { stage, applied, image: None })
 }
 
 /// The tar as a stream, proven as it comes.
@@ -318,6 +370,15 @@ struct TarReader {
     pace: Option<Pace>,
     chunk: Vec<u8>,
     at: usize,
+}
+
+impl TarReader {
+    /// Says that all is written, and the disk may begin to take it.
+    fn begin_writeback(&self) {
+        if let Some(pace) = &self.pace {
+            pace.begin();
+        }
+    }
 }
 
 impl Read for TarReader {

@@ -12,8 +12,8 @@ use layer_registry::RegistryError;
 use layer_store::StoreError;
 
 use crate::content::TakeError;
-use crate::error::{io_kind, registry_kind, store_kind};
-use crate::stack::CheckError;
+use crate::error::{io_kind, registry_kind, stack_kind, store_kind};
+use crate::stack::StackingError;
 use crate::{Kind, LayerError};
 
 /// An archive could not be loaded, or a tar not be imported.
@@ -150,11 +150,11 @@ impl LoadCause {
     }
 }
 
-impl From<CheckError> for LoadCause {
-    fn from(error: CheckError) -> Self {
+impl From<StackingError> for LoadCause {
+    fn from(error: StackingError) -> Self {
         match error {
-            CheckError::Stack(error) => Self::Stack(error),
-            CheckError::Store(error) => Self::Store(error),
+            StackingError::Stack(error) => Self::Stack(error),
+            StackingError::Store(error) => Self::Store(error),
         }
     }
 }
@@ -181,7 +181,7 @@ impl LoadError {
             LoadCause::Import(source) => layer_kind(source),
             LoadCause::Store(error) => store_kind(error),
             LoadCause::Task(error) => io_kind(error),
-            LoadCause::Stack(_) => Kind::Internal,
+            LoadCause::Stack(error) => stack_kind(error),
         }
     }
 

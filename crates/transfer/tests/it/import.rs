@@ -68,7 +68,7 @@ async fn root_a_tar_becomes_an_image_of_one_layer() {
         assert_eq!(config["history"][0]["comment"], "by the lab");
         assert_eq!(config["history"][0]["created"], config["created"]);
         let layer = setup.store.layer(diff.parse().unwrap()).unwrap().unwrap();
-        assert_eq!(std::fs::read(layer.fs.join("etc/name")).unwrap(), b"lab");
+        assert_eq!(std::fs::read(layer.files.as_path().join("etc/name")).unwrap(), b"lab");
         setup.assert_clean();
     }
 }

@@ -63,7 +63,7 @@ async fn root_a_layout_gives_the_image_that_went_in_however_it_is_cut() {
             assert_eq!(kept, layer.blob.content.to_vec().unwrap());
         }
         let second = setup.store.layer(image.layers[1].diff_id.parse().unwrap()).unwrap().unwrap();
-        assert_eq!(std::fs::read(second.fs.join("data/file")).unwrap(), b"two");
+        assert_eq!(std::fs::read(second.files.as_path().join("data/file")).unwrap(), b"two");
         setup.assert_clean();
         // Once more, all of it is there.
         assert_eq!(load(&setup, bytes.clone()).await.unwrap().len(), 2);

@@ -87,7 +87,8 @@ impl Attributes {
         Ok(())
     }
 
-    pub(crate) fn get(&self, name: &[u8]) -> Option<&[u8]> {
+    #[cfg(test)]
+    fn get(&self, name: &[u8]) -> Option<&[u8]> {
         let at = self.all.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
         Some(&self.all[at].1)
     }

@@ -279,11 +279,6 @@ impl Tree {
         self.nodes[node.index()].looks = looks;
     }
 
-    /// An extended attribute of a thing.
-    pub fn attribute(&self, node: NodeId, name: &[u8]) -> Option<&[u8]> {
-        self.node(node).attributes.as_ref()?.get(name)
-    }
-
     /// Gives a thing an extended attribute, by its full name, in place of one that it has of that name.
     ///
     /// # Errors

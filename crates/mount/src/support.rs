@@ -13,18 +13,12 @@ pub struct Support {
     pub overlay: bool,
     /// Layers can be added one by one (Linux 6.7 and later); a page of options limits nothing.
     pub lowerdir_append: bool,
-    /// It has EROFS, and lets this process use it. Whether it mounts it from files is seen only with one.
-    pub erofs: bool,
 }
 
-/// Asks the kernel what it can do. Nothing is mounted; at most the kernel loads its modules for overlayfs and EROFS.
+/// Asks the kernel what it can do. Nothing is mounted; at most the kernel loads its overlay module.
 pub fn support() -> Support {
     let method = method();
-    Support {
-        overlay: method.is_ok(),
-        lowerdir_append: matches!(method, Ok(Method::AppendFd | Method::AppendPath)),
-        erofs: rustix::mount::fsopen(c"erofs", FsOpenFlags::FSOPEN_CLOEXEC).is_ok(),
-    }
+    Support { overlay: method.is_ok(), lowerdir_append: matches!(method, Ok(Method::AppendFd | Method::AppendPath)) }
 }
 
 /// The ways to hand the folders of an overlay to a kernel.

@@ -1,8 +1,7 @@
 //! Proving one blob and one layer. All of it blocks.
 
 use std::fs::File;
-use std::io::{BufReader, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::sync::Arc;
 
 use layer_digest::{BlobId, DiffId, Digest, Verifier};
@@ -67,26 +66,7 @@ impl Check<'_> {
                 return Ok(store.distrust_blob(id)?);
             }
         };
-        // So that what is read comes from the disk, not from memory. It promises nothing.
-        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
-        let mut verifier = Verifier::new(id, Some(descriptor.size));
-        let mut buffer = vec![0; READ];
-        let proven = loop {
-            if self.tell.is_stopped() {
-                return Err(EngineError::Stopped);
-            }
-            match file.read(&mut buffer) {
-                Ok(0) => break verifier.finish().map(|_proof| ()).map_err(|error| error.to_string()),
-                Ok(len) => {
-                    self.outcome.bytes += len as u64;
-                    if let Err(error) = verifier.update(&buffer[..len]) {
-                        break Err(error.to_string());
-                    }
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => break Err(error.to_string()),
-            }
-        };
+        let proven = self.prove(Verifier::new(id, Some(descriptor.size)), &mut file, u64::MAX)?;
         match proven {
             Ok(()) => store.trust_blob(id)?,
             Err(why) => {
@@ -95,6 +75,35 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Hashes a file from where it stands, at most `len` bytes of it, and says why it isn't what it should be, if it isn't.
+    fn prove<T: Copy + Into<Digest> + From<Digest>>(
+        &mut self,
+        mut verifier: Verifier<T>,
+        file: &mut File,
+        len: u64,
+    ) -> Result<Result<(), String>, EngineError> {
+        // So that what is read comes from the disk, not from memory. It promises nothing.
+        let _ = rustix::fs::fadvise(&*file, 0, None, rustix::fs::Advice::DontNeed);
+        let mut part = file.take(len);
+        let mut buffer = vec![0; READ];
+        loop {
+            if self.tell.is_stopped() {
+                return Err(EngineError::Stopped);
+            }
+            match part.read(&mut buffer) {
+                Ok(0) => return Ok(verifier.finish().map(|_proof| ()).map_err(|error| error.to_string())),
+                Ok(len) => {
+                    self.outcome.bytes += len as u64;
+                    if let Err(error) = verifier.update(&buffer[..len]) {
+                        return Ok(Err(error.to_string()));
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Ok(Err(error.to_string())),
+            }
+        }
     }
 
     fn bad_blob(&mut self, id: BlobId, what: &'static str, detail: String) {
@@ -154,7 +163,7 @@ impl Check<'_> {
     }
 
     /// Proves an image: the tar in it by the diffID, and the rest by the record.
-    fn image(&mut self, record: &LayerRecord, file: File) -> Result<(), EngineError> {
+    fn image(&mut self, record: &LayerRecord, mut file: File) -> Result<(), EngineError> {
         let wanted = record.image.as_ref().map_or(0, |image| image.size);
         match file.metadata() {
             Ok(found) if found.len() == wanted => {}
@@ -168,27 +177,10 @@ impl Check<'_> {
                 return Ok(());
             }
         }
-        // So that what is read comes from the disk, not from memory. It promises nothing.
-        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
-        let mut verifier = Verifier::new(record.diff_id, Some(record.tar_size));
-        let mut buffer = vec![0; READ];
-        let proven = loop {
-            if self.tell.is_stopped() {
-                return Err(EngineError::Stopped);
-            }
-            let seen = verifier.seen();
-            let len = usize::try_from(record.tar_size - seen).map_or(READ, |rest| rest.min(READ));
-            match file.read_at(&mut buffer[..len], layer_unpack::TAR_START + seen) {
-                Ok(0) => break verifier.finish().map(|_proof| ()).map_err(|error| error.to_string()),
-                Ok(len) => {
-                    self.outcome.bytes += len as u64;
-                    if let Err(error) = verifier.update(&buffer[..len]) {
-                        break Err(error.to_string());
-                    }
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => break Err(error.to_string()),
-            }
+        let verifier = Verifier::new(record.diff_id, Some(record.tar_size));
+        let proven = match file.seek(SeekFrom::Start(layer_unpack::TAR_START)) {
+            Ok(_) => self.prove(verifier, &mut file, record.tar_size)?,
+            Err(error) => Err(error.to_string()),
         };
         let proven = proven.and_then(|()| match layer_unpack::index_sum(&file, record.tar_size) {
             Ok(sum) if Some(sum) == record.image.as_ref().map(|image| image.sum) => Ok(()),

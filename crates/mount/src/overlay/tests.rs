@@ -277,6 +277,6 @@ fn root_support_is_told_without_leaving_anything() {
     let is_elsewhere = |place: &String| !temporary.iter().any(|folder| Path::new(place).starts_with(folder));
     let elsewhere = || mounts().into_iter().filter(is_elsewhere).collect::<Vec<_>>();
     let before = elsewhere();
-    assert_eq!(support(), Support { overlay: true, lowerdir_append: true, erofs: true });
+    assert_eq!(support(), Support { overlay: true, lowerdir_append: true });
     assert_eq!(elsewhere(), before);
 }

@@ -2,8 +2,8 @@
 
 use layer_erofs::{Kind, NodeId, Tree};
 
-use super::tree::{Layer, Place, TOO_MANY_STEPS, push_components};
-use crate::form::{MAX_LINKS, MAX_STEPS};
+use super::tree::{Layer, Place, Way};
+use crate::form::MAX_LINKS;
 use crate::path::{join, split};
 use crate::{ForeignLink, UnpackError};
 
@@ -109,14 +109,8 @@ impl Layer {
     /// The folder at a clean path, only to look things up in: nothing is made on the way there.
     fn existing(&self, path: &[u8]) -> Result<Option<NodeId>, UnpackError> {
         let mut here = Tree::ROOT;
-        let mut todo = Vec::new();
-        push_components(&mut todo, path);
-        let (mut steps, mut links) = (0, 0);
-        while let Some(name) = todo.pop() {
-            steps += 1;
-            if steps > MAX_STEPS {
-                return Err(TOO_MANY_STEPS);
-            }
+        let mut way = Way::to(path);
+        while let Some(name) = way.next()? {
             if name == b".." {
                 here = self.tree.parent(here);
                 continue;
@@ -124,16 +118,10 @@ impl Layer {
             let Some(node) = self.tree.child(here, &name) else { return Ok(None) };
             match self.tree.kind(node) {
                 None => here = node,
-                Some(Kind::Symlink(target)) => {
-                    links += 1;
-                    if links > MAX_LINKS {
-                        return Ok(None);
-                    }
-                    if target.starts_with(b"/") {
-                        here = Tree::ROOT;
-                    }
-                    push_components(&mut todo, target);
-                }
+                Some(Kind::Symlink(target)) => match way.follow(target, here) {
+                    Some(from) => here = from,
+                    None => return Ok(None),
+                },
                 Some(_) => return Ok(None),
             }
         }

@@ -87,14 +87,8 @@ impl Layer {
             return Ok(*folder);
         }
         let mut here = Tree::ROOT;
-        let mut todo = Vec::new();
-        push_components(&mut todo, path);
-        let (mut steps, mut links) = (0, 0);
-        while let Some(name) = todo.pop() {
-            steps += 1;
-            if steps > MAX_STEPS {
-                return Err(TOO_MANY_STEPS);
-            }
+        let mut way = Way::to(path);
+        while let Some(name) = way.next()? {
             if name == b".." {
                 here = self.tree.parent(here);
                 continue;
@@ -107,17 +101,9 @@ impl Layer {
                 Some(node) if self.awaited(node).is_some() => return Err(self.no_folder(here, &name, entry)),
                 Some(node) => match self.tree.kind(node) {
                     Some(Kind::Symlink(target)) => {
-                        links += 1;
-                        if links > MAX_LINKS {
-                            return Err(UnpackError::refused(
-                                entry,
-                                "its folder is behind more than 40 symbolic links",
-                            ));
-                        }
-                        if target.starts_with(b"/") {
-                            here = Tree::ROOT;
-                        }
-                        push_components(&mut todo, target);
+                        here = way.follow(target, here).ok_or_else(|| {
+                            UnpackError::refused(entry, "its folder is behind more than 40 symbolic links")
+                        })?;
                     }
                     // Something is taken away from below, and a thing of that name put in its place.
                     Some(kind) if *kind == Kind::WHITEOUT => {
@@ -276,8 +262,42 @@ fn check_marker(name: &[u8], entry: &[u8]) -> Result<(), UnpackError> {
     Ok(())
 }
 
-/// Puts the components of a path, which may come from a link, on top of those still to go.
-pub(super) fn push_components(todo: &mut Vec<Vec<u8>>, path: &[u8]) {
-    let names = path.split(|byte| *byte == b'/').rev().filter(|name| !matches!(*name, b"" | b"."));
-    todo.extend(names.map(<[u8]>::to_vec));
+/// What is still to go of a path, through the links on it.
+pub(super) struct Way {
+    /// Last component first.
+    todo: Vec<Vec<u8>>,
+    steps: usize,
+    links: usize,
+}
+
+impl Way {
+    pub(super) fn to(path: &[u8]) -> Self {
+        let mut way = Self { todo: Vec::new(), steps: 0, links: 0 };
+        way.push(path);
+        way
+    }
+
+    /// The next component.
+    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, UnpackError> {
+        self.steps += 1;
+        if self.steps > MAX_STEPS && !self.todo.is_empty() {
+            return Err(TOO_MANY_STEPS);
+        }
+        Ok(self.todo.pop())
+    }
+
+    /// Goes on where a link in the folder `here` leads, and gives the folder from which; `None` if there were too many before.
+    pub(super) fn follow(&mut self, target: &[u8], here: NodeId) -> Option<NodeId> {
+        self.links += 1;
+        if self.links > MAX_LINKS {
+            return None;
+        }
+        self.push(target);
+        Some(if target.starts_with(b"/") { Tree::ROOT } else { here })
+    }
+
+    fn push(&mut self, path: &[u8]) {
+        let names = path.split(|byte| *byte == b'/').rev().filter(|name| !matches!(*name, b"" | b"."));
+        self.todo.extend(names.map(<[u8]>::to_vec));
+    }
 }

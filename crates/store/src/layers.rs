@@ -70,7 +70,8 @@ impl Records {
 /// What a layer takes on the disk.
 #[derive(Debug)]
 pub(crate) struct LayerDisk {
-    /// The bytes of its folder with all in it, as `du` counts them.
+    /// The bytes of its folder with all in it, as `du` counts them, but for what a file system needs to find the pieces of files that it has torn
+    /// apart in a folder: it knows that later than we ask.
     pub(crate) bytes: u64,
     /// When it was unpacked.
     pub(crate) modified: Timestamp,
@@ -82,14 +83,15 @@ pub(crate) struct LayerDisk {
 struct Written<'a> {
     #[serde(flatten)]
     record: &'a LayerRecord,
-    /// The bytes that the files take on the disk.
-    allocated: u64,
+    /// The bytes that the files of a folder take on the disk. An image is one file, which can be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allocated: Option<u64>,
 }
 
 /// What of that other calls need than those who want the record.
 #[derive(Deserialize)]
 struct Measured {
-    /// Older stores have not written it down.
+    /// Older stores have not written it down for folders either.
     #[serde(default)]
     allocated: Option<u64>,
 }
@@ -184,13 +186,16 @@ impl Store {
         let Some((measured, _)) = self.read_record::<Measured>(id)? else { return Ok(None) };
         let measure = || -> std::io::Result<LayerDisk> {
             let folder = self.layers.open_dir(id.0.algorithm().name())?.open_dir(id.0.hex())?;
-            let files = match measured.allocated.or_else(|| self.facts.layer_bytes(id)) {
-                Some(files) => files,
-                None => {
-                    let files = tree_allocated(&folder.open_dir(FOLDER)?)?;
-                    self.facts.set_layer_bytes(id, files);
-                    files
-                }
+            let files = match folder.stat(IMAGE)? {
+                Some(stat) => allocated(&stat),
+                None => match measured.allocated.or_else(|| self.facts.layer_bytes(id)) {
+                    Some(files) => files,
+                    None => {
+                        let files = tree_allocated(&folder.open_dir(FOLDER)?)?;
+                        self.facts.set_layer_bytes(id, files);
+                        files
+                    }
+                },
             };
             let own = rustix::fs::fstat(&folder)?;
             let mut bytes = files + allocated(&own);
@@ -460,20 +465,15 @@ impl StagedLayer {
         Ok(())
     }
 
-    /// Writes what is known of the layer beside its files. They have their blocks already, written or not, since the kernel counts those that it has
-    /// promised.
+    /// Writes what is known of the layer beside its files. Those of a folder have their blocks already, written or not, since the kernel counts those
+    /// that it has promised.
     pub(crate) fn write_record(&self, id: DiffId, record: &LayerRecord) -> Result<(), StoreError> {
-        let measure = || match &self.files {
-            LayerFiles::Folder(folder) => tree_allocated(folder),
-            LayerFiles::Image(file) => {
-                let stat = rustix::fs::fstat(file)?;
-                // Some file systems set blocks aside for what may follow, and give them back.
-                let block = u64::try_from(stat.st_blksize).unwrap_or(1).max(1);
-                let whole = u64::try_from(stat.st_size).unwrap_or_default().next_multiple_of(block);
-                Ok(allocated(&stat).min(whole))
-            }
+        let allocated = match (&self.files, self.allocated) {
+            (LayerFiles::Folder(folder), None) => Some(tree_allocated(folder)),
+            (LayerFiles::Folder(_), known) => known.map(Ok),
+            (LayerFiles::Image(_), _) => None,
         };
-        let allocated = self.allocated.map_or_else(measure, Ok).map_err(StoreError::io("measure", layer_name(id)))?;
+        let allocated = allocated.transpose().map_err(StoreError::io("measure", layer_name(id)))?;
         let write = || -> std::io::Result<()> {
             let json = serde_json::to_vec(&Written { record, allocated })?;
             self.dir.write_unseen(RECORD, &json, 0o400)?;

@@ -9,6 +9,7 @@ use layer_testkit::layer::LayerBuilder;
 use layer_testkit::registry::Registry;
 use serde_json::Value;
 
+use crate::disk::{Disk, Kind};
 use crate::service::{Daemon, Running, Stalled, eventually};
 
 /// Twelve digits of a digest, as docker shows it.
@@ -110,9 +111,14 @@ fn root_a_prune_of_all_keeps_what_filters_mounts_and_pins_say() {
     }
 }
 
+/// On a disk of its own: on one in pieces, files get more blocks once they are written, which a layer in a folder doesn't know of.
 #[test]
 fn root_disk_use_is_what_du_says() {
-    let daemon = Daemon::start();
+    let (_disk, mut daemon) = {
+        let daemon = Daemon::prepare();
+        (Disk::mount(Kind::Ext4, 512 << 20, &daemon.root()), daemon)
+    };
+    daemon.again();
     let registry = Registry::start().unwrap();
     let busybox = debian_images::busybox().unwrap();
     let tools = debian_images::packages(&[&["coreutils"], &["tar", "gzip"]]).unwrap();

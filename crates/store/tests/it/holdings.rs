@@ -1,12 +1,14 @@
 //! What things take on the disk.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use layer_digest::BlobId;
+use layer_digest::{BlobId, Digest};
+use layer_store::{Form, ImageRecord, LayerFiles};
 
-use super::{keep_image, keep_layer, open};
+use super::{commit, keep_image, keep_layer, open};
 
 /// What `du` counts for the parts of a store that holdings are about.
 fn du(root: &Path) -> u64 {
@@ -22,7 +24,7 @@ fn root_holdings_are_what_du_counts() {
     let store = open(tmp.path());
     assert_eq!(store.holdings().unwrap().bytes(), du(tmp.path()));
     keep_image(&store, "one:1", &[&[1; 100_000], b"small"]);
-    let part = BlobId(layer_digest::Digest::sha256(b"whole"));
+    let part = BlobId(Digest::sha256(b"whole"));
     store.ingest(part).unwrap().append(&[7; 70_000]).unwrap();
     let holdings = store.holdings().unwrap();
     assert_eq!(holdings.bytes(), du(tmp.path()));
@@ -31,6 +33,23 @@ fn root_holdings_are_what_du_counts() {
     drop(store);
     // What was written down counts: a second daemon says the same.
     assert_eq!(open(tmp.path()).holdings().unwrap().bytes(), du(tmp.path()));
+}
+
+/// A file of many pieces takes blocks that say where they are, which it has only once it is written.
+#[test]
+fn root_an_image_of_many_pieces_is_what_du_counts() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = open(tmp.path());
+    let stage = store.stage_layer_as(Form::Image).unwrap();
+    let LayerFiles::Image(file) = stage.files() else { panic!("an image was asked for") };
+    let pieces = 1000;
+    for piece in 0..pieces {
+        file.write_all_at(&[1; 4096], piece * 8192).unwrap();
+    }
+    let image = ImageRecord { size: file.metadata().unwrap().len(), sum: Digest::sha256(b"index") };
+    commit(&store, stage, b"tar", Some(image));
+    assert!(store.holdings().unwrap().layers.values().next().unwrap().bytes > pieces * 4096);
+    assert_eq!(store.holdings().unwrap().bytes(), du(tmp.path()));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use layer_digest::{BlobId, DiffId, Digest, Verifier};
 use layer_fs::Dir;
 use layer_oci::Descriptor;
 use layer_reference::Reference;
-use layer_store::{LayerFiles, LayerRecord, StagedLayer, Store};
+use layer_store::{ImageRecord, LayerFiles, LayerRecord, StagedLayer, Store};
 
 /// A folder in memory where there is one: what these tests look at doesn't depend on the disk.
 fn memory() -> &'static Path {
@@ -45,6 +45,13 @@ fn files(stage: &StagedLayer) -> &Dir {
 
 /// Keeps a layer that holds one file, as a pull would: the blob stands for itself, being a tar that isn't compressed.
 fn keep_layer(store: &Arc<Store>, content: &[u8]) -> (Descriptor, DiffId) {
+    let stage = store.stage_layer().unwrap();
+    files(&stage).write_atomic("file", content, 0o644).unwrap();
+    commit(store, stage, content, None)
+}
+
+/// Commits a layer whose files are there.
+fn commit(store: &Arc<Store>, stage: StagedLayer, content: &[u8], image: Option<ImageRecord>) -> (Descriptor, DiffId) {
     let digest = Digest::sha256(content);
     let mut verifier = Verifier::new(BlobId(digest), None);
     verifier.update(content).unwrap();
@@ -54,8 +61,6 @@ fn keep_layer(store: &Arc<Store>, content: &[u8]) -> (Descriptor, DiffId) {
     let diff = verifier.finish().unwrap();
     let mut ingest = store.ingest(blob.id()).unwrap();
     ingest.append(content).unwrap();
-    let stage = store.stage_layer().unwrap();
-    files(&stage).write_atomic("file", content, 0o644).unwrap();
     let record = LayerRecord {
         diff_id: diff.id(),
         blob: blob.id(),
@@ -64,7 +69,7 @@ fn keep_layer(store: &Arc<Store>, content: &[u8]) -> (Descriptor, DiffId) {
         entries: 1,
         implied_parents: Vec::new(),
         foreign_links: Vec::new(),
-        image: None,
+        image,
     };
     stage.commit(&diff, &record, Some((ingest, &blob))).unwrap();
     (Descriptor::new("application/vnd.oci.image.layer.v1.tar", digest, content.len() as u64), diff.id())

@@ -9,7 +9,8 @@ use layer_testkit::debian_images::{host_platform, stacked};
 use layer_testkit::image::{Image, ImageBuilder};
 
 use super::corpus;
-use super::meter::Usage;
+use super::meter::{Taken, Usage};
+use super::peers::{LAYERD, LAYERD_EROFS};
 use super::results::{Growth, Results};
 use super::scenario::Bench;
 use super::served::Served;
@@ -29,59 +30,73 @@ const REMOVED: usize = 5;
 /// How much of a series is taken in a quick run.
 const QUICK: usize = 2;
 
-/// What has to be there before each pull.
-type Before = Vec<String>;
-
 pub(crate) fn run(bench: &mut Bench, results: &mut Results) -> Result<()> {
     let steps = |all: &[u64]| all[..if bench.options.quick { QUICK } else { all.len() }].to_vec();
     let (sizes, layers, files, images) = (steps(&SIZES), steps(&LAYERS), steps(&FILES), steps(&IMAGES));
     let work = tempfile::tempdir_in(&bench.folder).context("make a folder")?;
     fs::create_dir(work.path().join("layers")).context("make a folder")?;
     let mut served = Served::start(&bench.folder)?;
+    let mut taken = Taken::new(work.path())?;
     let source = Content::of(bench, work.path())?;
+    let mut both = |bench: &mut Bench, served: &mut Served, series, amount, image| {
+        let name = put(served, series, amount, image)?;
+        for who in [LAYERD, LAYERD_EROFS] {
+            step(bench, results, &mut taken, Step { who, series, amount, name: &name, before: &[] })?;
+        }
+        Ok::<_, anyhow::Error>(())
+    };
     for amount in sizes {
         let image = tree_image(work.path(), &format!("size-{amount}"), |tree| source.file(tree, amount))?;
-        step(bench, results, &mut served, "megabytes in a layer", amount, image, Vec::new())?;
+        both(bench, &mut served, "megabytes in a layer", amount, image)?;
     }
     for amount in files {
         let image = tree_image(work.path(), &format!("files-{amount}"), |tree| small_files(tree, amount))?;
-        step(bench, results, &mut served, "files in a layer", amount, image, Vec::new())?;
+        both(bench, &mut served, "files in a layer", amount, image)?;
     }
     for amount in layers {
-        let image = stacked(usize::try_from(amount)?, 1);
-        step(bench, results, &mut served, "layers", amount, image, Vec::new())?;
+        both(bench, &mut served, "layers", amount, stacked(usize::try_from(amount)?, 1))?;
     }
     let last = usize::try_from(images.last().copied().unwrap_or(0))?;
     let small = rest::put_small(&mut served, last)?;
     for amount in images {
-        let there = small[..usize::try_from(amount)?].to_vec();
-        step(bench, results, &mut served, "images in the store", amount, stacked(3, 2), there)?;
+        let (series, before) = ("images in the store", &small[..usize::try_from(amount)?]);
+        let name = put(&mut served, series, amount, stacked(3, 2))?;
+        // The form of layers has no part in this.
+        step(bench, results, &mut taken, Step { who: LAYERD, series, amount, name: &name, before })?;
     }
     Ok(())
 }
 
-/// Measures the pull of one image by layerd.
-fn step(
-    bench: &mut Bench,
-    results: &mut Results,
-    served: &mut Served,
+fn put(served: &mut Served, series: &str, amount: u64, image: Image) -> Result<String> {
+    served.put(&format!("{}-{amount}", series.replace(' ', "-")), || Ok(image))
+}
+
+/// One step of a series.
+struct Step<'a> {
+    who: &'static str,
     series: &'static str,
     amount: u64,
-    image: Image,
-    before: Before,
-) -> Result<()> {
-    let tag = format!("{}-{amount}", series.replace(' ', "-"));
-    let name = served.put(&tag, || Ok(image))?;
+    /// The image that is pulled.
+    name: &'a str,
+    /// The images that are there before.
+    before: &'a [String],
+}
+
+/// Measures the pull of one image by layerd.
+fn step(bench: &mut Bench, results: &mut Results, taken: &mut Taken, step: Step<'_>) -> Result<()> {
+    let Step { who, series, amount, name, before } = step;
+    let Some(index) = bench.peers.iter().position(|peer| peer.name() == who) else { return Ok(()) };
     let mut usages: Vec<Usage> = Vec::new();
     let (mut list, mut remove) = (None, None);
     for _ in 0..bench.options.rounds {
-        usages.push(bench.session(0, |session| {
-            rest::fill(session, &before)?;
+        usages.push(bench.session(index, |session| {
+            rest::fill(session, before)?;
             let socket = session.peer.api().filter(|_| !before.is_empty());
             if let Some(socket) = &socket {
                 list = Some(rest::list_p50(socket)?);
             }
-            let usage = session.pull(std::slice::from_ref(&name))?;
+            taken.take_what_is_free()?;
+            let usage = session.pull(&[name.to_owned()])?;
             if let Some(socket) = &socket {
                 remove = Some(rest::remove_p50(socket, &before[..REMOVED])?);
             }
@@ -92,12 +107,12 @@ fn step(
     let (wall, cpu) = (spread(|usage| usage.wall)?, spread(|usage| usage.cpu)?);
     let daemon_peak = usages.iter().filter_map(|usage| usage.daemon_peak).max().unwrap_or(0);
     println!(
-        "{amount:>8} {series:<22} wall {:7.3} s, CPU {:7.3} s, peak {} MiB",
+        "{who:<20} {amount:>8} {series:<22} wall {:7.3} s, CPU {:7.3} s, peak {} MiB",
         wall.median,
         cpu.median,
         daemon_peak >> 20
     );
-    results.growth.push(Growth { series, amount, wall, cpu, daemon_peak, list_p50: list, remove_p50: remove });
+    results.growth.push(Growth { who, series, amount, wall, cpu, daemon_peak, list_p50: list, remove_p50: remove });
     Ok(())
 }
 

@@ -115,22 +115,25 @@ fn growth(text: &mut String, results: &Results) {
     line(text, "\n### growth, layerd alone\n");
     line(
         text,
-        "| what grows | to | wall s | wall ms for each more | CPU s | daemon's peak MiB | list p50 ms | remove p50 ms |",
+        "| what grows | who | to | wall s | wall ms for each more | CPU s | daemon's peak MiB | list p50 ms | remove p50 ms |",
     );
-    line(text, "| --- | --- | --- | --- | --- | --- | --- | --- |");
+    line(text, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let mut before: Option<&Growth> = None;
-    for one in &results.growth {
+    // One form's series beside the other's.
+    let mut all: Vec<&Growth> = results.growth.iter().collect();
+    all.chunk_by_mut(|one, next| one.series == next.series).for_each(|series| series.sort_by_key(|one| one.who));
+    for one in all {
         // What each costs that the step before had not: what a pull of nothing takes is in neither.
         let more = before
-            .filter(|before| before.series == one.series && before.amount < one.amount)
+            .filter(|before| (before.series, before.who) == (one.series, one.who) && before.amount < one.amount)
             .map(|before| (one.wall.median - before.wall.median) * 1e3 / (one.amount - before.amount) as f64);
         before = Some(one);
         let optional =
             |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |it| format!("{it:.digits$}"));
         let (list, remove) = (optional(one.list_p50, 2), optional(one.remove_p50, 2));
         let (wall, cpu, peak) = (cell(Some(one.wall), 3), cell(Some(one.cpu), 3), one.daemon_peak >> 20);
-        let (series, amount, more) = (one.series, one.amount, optional(more, 3));
-        line(text, &format!("| {series} | {amount} | {wall} | {more} | {cpu} | {peak} | {list} | {remove} |"));
+        let (series, who, amount, more) = (one.series, one.who, one.amount, optional(more, 3));
+        line(text, &format!("| {series} | {who} | {amount} | {wall} | {more} | {cpu} | {peak} | {list} | {remove} |"));
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) struct Rest {
 /// One step of a series: how costs grow.
 #[derive(Debug, Serialize)]
 pub(crate) struct Growth {
+    pub(crate) who: &'static str,
     pub(crate) series: &'static str,
     pub(crate) amount: u64,
     pub(crate) wall: Spread,

@@ -182,7 +182,7 @@ pub(crate) fn summary(shared: &Shared, found: &Found) -> Result<ImageSummary, En
     for variant in &variants {
         size = size.saturating_add(variant.packed_size()).saturating_add(variant.unpacked_size(store)?);
     }
-    let shown = found.variant(store, None)?;
+    let shown = found.choose(&variants, None)?;
     Ok(ImageSummary {
         id: found.id(),
         descriptor: found.target.clone(),

@@ -98,7 +98,15 @@ impl Found {
 
     /// The variant for a platform. Without one, the host's, or else whichever there is.
     pub(crate) fn variant(&self, store: &Store, platform: Option<&Platform>) -> Result<Variant, EngineError> {
-        let variants = self.variants(store)?;
+        self.choose(&self.variants(store)?, platform).cloned()
+    }
+
+    /// The same among variants that were read before.
+    pub(crate) fn choose<'v>(
+        &self,
+        variants: &'v [Variant],
+        platform: Option<&Platform>,
+    ) -> Result<&'v Variant, EngineError> {
         let host = Platform::host();
         let wanted = platform.unwrap_or(&host);
         let best = variants
@@ -107,11 +115,9 @@ impl Found {
             .min_by_key(|(rank, _)| *rank)
             .map(|(_, variant)| variant);
         match (best, platform) {
-            (Some(variant), _) => Ok(variant.clone()),
+            (Some(variant), _) => Ok(variant),
             (None, Some(platform)) => Err(EngineError::NoPlatform { name: self.shown(), platform: platform.clone() }),
-            (None, None) => {
-                variants.into_iter().next().ok_or(EngineError::Store(StoreError::NoBlob(self.target.digest)))
-            }
+            (None, None) => variants.first().ok_or(EngineError::Store(StoreError::NoBlob(self.target.digest))),
         }
     }
 

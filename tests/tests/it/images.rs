@@ -3,7 +3,9 @@
 //! What doesn't depend on the form is tested in both: `cargo xtask test` runs those tests again with `TEST_LAYERS=erofs`.
 
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,6 +15,7 @@ use layer_testkit::layer::{Compression, Entry, Layer, LayerBuilder, SparseForm, 
 use layer_testkit::registry::Registry;
 use layer_testkit::tree::{Tree, assert_same, gnu_tar_reference};
 
+use crate::disk::{Disk, Kind};
 use crate::service::{Daemon, run};
 
 /// A daemon whose layers are of this form from now on, on the store of the last one.
@@ -151,6 +154,13 @@ fn root_any_damage_is_found_and_healed() {
     harms.push(("cut short", Box::new(length(size - 1))));
     harms.push(("longer", Box::new(length(size + 512))));
     harms.push(("gone", Box::new(|file: &Path| fs::remove_file(file).unwrap())));
+    harms.push((
+        "a pipe, which nobody ever writes to",
+        Box::new(|file: &Path| {
+            fs::remove_file(file).unwrap();
+            run(Command::new("mkfifo").arg(file)).ok();
+        }),
+    ));
     for (what, harm) in harms {
         harm(&file);
         let said = daemon.layer(&["verify", &name]);
@@ -225,14 +235,14 @@ fn root_a_store_may_have_both_forms() {
 
 #[test]
 fn root_what_no_image_can_hold_gets_a_folder_by_whichever_way_it_comes() {
-    let (daemon, registry) = (start(), Registry::start().unwrap());
+    let (mut daemon, registry) = (start(), Registry::start().unwrap());
     // An image has 2 TiB at most, and the file systems of folders have more.
     let hole = |name: &str| Entry::sparse(name, SparseForm::Pax10, 3 << 40, &[(1 << 30, b"within")]);
     let unfit = LayerBuilder::new().entry(hole("large")).file("small", "beside it").gzip();
     let tar = unfit.tar.to_vec().unwrap();
     let image = ImageBuilder::new().layers([busybox_layer().unwrap(), unfit]).build();
     let name = registry.put_image("lab/unfit", "1", &image);
-    let check = |name: &str| {
+    let check = |daemon: &Daemon, name: &str| {
         let folder = daemon.layer(&["mount", name]).ok();
         let large = File::open(format!("{folder}/large")).unwrap();
         let mut found = [0; 8];
@@ -243,36 +253,45 @@ fn root_what_no_image_can_hold_gets_a_folder_by_whichever_way_it_comes() {
         daemon.layer(&["umount", &folder]).ok();
     };
     daemon.layer(&["pull", "--quiet", &name]).ok();
-    let forms = |image: &Image| -> Vec<bool> {
-        image.layers.iter().map(|layer| folder_of(&daemon, layer).join("layer.erofs").exists()).collect()
+    let forms = |daemon: &Daemon| -> Vec<bool> {
+        image.layers.iter().map(|layer| folder_of(daemon, layer).join("layer.erofs").exists()).collect()
     };
-    assert_eq!(forms(&image), [true, false]);
-    check(&name);
-    // Each blob was fetched once.
-    for layer in &image.layers {
+    assert_eq!(forms(&daemon), [true, false]);
+    check(&daemon, &name);
+    let fetched = || {
         let requests = registry.requests();
-        let fetched = requests.iter().filter(|one| one.path.ends_with(&layer.blob.digest)).count();
-        assert_eq!(fetched, 1, "{requests:?}");
-    }
+        let gets = |layer: &Layer| requests.iter().filter(|one| one.path.ends_with(&layer.blob.digest)).count();
+        image.layers.iter().map(gets).collect::<Vec<_>>()
+    };
+    assert_eq!(fetched(), [1, 1]);
+    // A blob that has gone bad on the disk is fetched once more, and not again for the folder.
+    daemon.kill();
+    let layer = &image.layers[1];
+    fs::remove_dir_all(folder_of(&daemon, layer)).unwrap();
+    flip(&daemon.root().join("blobs").join(layer.blob.digest.replace(':', "/")), 30);
+    launch(&mut daemon, "erofs");
+    daemon.layer(&["pull", "--quiet", &name]).ok();
+    assert_eq!((forms(&daemon), fetched()), (vec![true, false], vec![1, 2]), "{}", daemon.log());
+    check(&daemon, &name);
     // Damaged, it gets a folder again.
     fs::write(folder_of(&daemon, &image.layers[1]).join("fs/small"), "damaged").unwrap();
     daemon.layer(&["verify", &name]).fails(1);
     daemon.layer(&["pull", "--quiet", &name]).ok();
-    check(&name);
+    check(&daemon, &name);
 
     let archive = daemon.path("archive.tar");
     daemon.layer(&["save", "--output", archive.to_str().unwrap(), &name]).ok();
     daemon.layer(&["rmi", &name]).ok();
     assert_eq!(daemon.list("layers/sha256"), [""; 0]);
     daemon.layer(&["load", "--input", archive.to_str().unwrap()]).ok();
-    assert_eq!(forms(&image), [true, false]);
-    check(&name);
+    assert_eq!(forms(&daemon), [true, false]);
+    check(&daemon, &name);
     daemon.layer(&["rmi", &name]).ok();
 
     let file = daemon.path("layer.tar");
     fs::write(&file, tar).unwrap();
     daemon.layer(&["import", file.to_str().unwrap(), "lab/imported:1"]).ok();
-    check("lab/imported:1");
+    check(&daemon, "lab/imported:1");
     assert_eq!(daemon.list("staging"), [""; 0]);
 }
 
@@ -294,6 +313,43 @@ fn root_where_no_image_can_be_mounted_the_daemon_says_so_and_what_to_do() {
     fs::write(daemon.path("config.toml"), "layers = \"squashfs\"\n").unwrap();
     let said = run(&mut daemon.layerd()).fails(1);
     assert!(said.contains("unknown variant `squashfs`, expected `folders` or `erofs`"), "{said}");
+}
+
+/// What a mount has to copy may be more than there is room for. That is the disk's state, no fault of ours, and over when there is room.
+#[test]
+fn root_a_mount_that_finds_no_room_says_so() {
+    let (disk, mut daemon) = {
+        let daemon = Daemon::prepare();
+        (Disk::mount(Kind::Ext4, 80 << 20, &daemon.root()), daemon)
+    };
+    launch(&mut daemon, "erofs");
+    let registry = Registry::start().unwrap();
+    let below = LayerBuilder::new().file("large", noise(1, 8 << 20)).gzip();
+    // A name for a file of another layer: overlayfs has none of these, so that it is a copy.
+    let above = LayerBuilder::new().hard_link("also", "large").gzip();
+    let image = ImageBuilder::new().layers([below, above]).build();
+    let name = registry.put_image("lab/linked", "1", &image);
+    daemon.layer(&["pull", "--quiet", &name]).ok();
+    // Not even for a folder, and not for the copy.
+    for (left, fails_at) in [(0, "make the folders for a mount of"), (4 << 20, "stack the layers of")] {
+        disk.fill(left);
+        let body = serde_json::json!({"image": name}).to_string();
+        let mut socket = UnixStream::connect(daemon.socket()).unwrap();
+        let head = format!(
+            "POST /layerd/v1/mounts HTTP/1.1\r\nHost: d\r\nConnection: close\r\nContent-Length: {}",
+            body.len()
+        );
+        write!(socket, "{head}\r\n\r\n{body}").unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 507 ") && answer.contains(fails_at), "{answer}");
+        let said = daemon.layer(&["mount", &name]).fails(1);
+        assert!(said.contains("No space left on device"), "{said}");
+        assert!(said.contains("hint: make room where the store lies"), "{said}");
+        assert_eq!(daemon.list("mounts"), [""; 0]);
+        disk.make_room();
+    }
+    compare(&daemon, &name, &image);
 }
 
 #[test]

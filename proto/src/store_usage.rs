@@ -20,7 +20,9 @@ pub struct StoreUsage {
     pub layers: u64,
     /// Blobs that have come in part.
     pub partials: u64,
-    /// Of all that, what no image consists of.
+    /// What mounts take beside that: what was copied for them, and what was written to them.
+    pub mounts: u64,
+    /// Of what images take, what no image consists of.
     pub leftovers: u64,
     /// What a prune of all images would free now.
     pub reclaimable: u64,
@@ -72,7 +74,7 @@ mod tests {
         };
         let usage = StoreUsage { total: 9, images: vec![image], ..StoreUsage::default() };
         let text = concat!(
-            r#"{"total":9,"blobs":0,"layers":0,"partials":0,"leftovers":0,"reclaimable":0,"images":[{"id":"sha256:0c","#,
+            r#"{"total":9,"blobs":0,"layers":0,"partials":0,"mounts":0,"leftovers":0,"reclaimable":0,"images":[{"id":"sha256:0c","#,
             r#""names":["a:1"],"size":3,"unique":1,"shared":2,"mounts":1,"pinned":true,"lastUsed":5}]}"#
         );
         assert_eq!(serde_json::to_string(&usage).unwrap(), text);

@@ -31,6 +31,7 @@ fn store(usage: &StoreUsage) -> String {
         ("Packed layers and documents", usage.blobs),
         ("Unpacked layers", usage.layers),
         ("Partial downloads", usage.partials),
+        ("Copies and changes of mounts", usage.mounts),
         ("Total", usage.total),
         ("Of no image", usage.leftovers),
         ("Reclaimable", usage.reclaimable),
@@ -68,22 +69,24 @@ mod tests {
     #[test]
     fn sizes_are_told_by_what_they_are_of() {
         let usage = StoreUsage {
-            total: 63_020_000,
+            total: 63_520_000,
             blobs: 20_000_000,
             layers: 42_000_000,
             partials: 1_000_000,
+            mounts: 500_000,
             leftovers: 1_000_000,
             reclaimable: 5_500_000,
             images: Vec::new(),
         };
         insta::assert_snapshot!(store(&usage), @r"
-        WHAT                          SIZE
-        Packed layers and documents   20MB
-        Unpacked layers               42MB
-        Partial downloads             1MB
-        Total                         63MB
-        Of no image                   1MB
-        Reclaimable                   5.5MB
+        WHAT                           SIZE
+        Packed layers and documents    20MB
+        Unpacked layers                42MB
+        Partial downloads              1MB
+        Copies and changes of mounts   500kB
+        Total                          63.5MB
+        Of no image                    1MB
+        Reclaimable                    5.5MB
         ");
     }
 

@@ -89,8 +89,8 @@ fn disk_use_is_a_table_or_the_daemons_words() {
     });
     let daemon = Daemon::always(200, usage.clone());
     let ended = run(&mut layer(&daemon, ["df"]));
-    assert!(ended.out.starts_with("WHAT                          SIZE\n"), "{ended:?}");
-    assert!(ended.out.contains("\nTotal                         63MB\n") && !ended.out.contains("IMAGE"), "{ended:?}");
+    assert!(ended.out.starts_with("WHAT                           SIZE\n"), "{ended:?}");
+    assert!(ended.out.contains("\nTotal                          63MB\n") && !ended.out.contains("IMAGE"), "{ended:?}");
     let ended = run(&mut layer(&daemon, ["df", "-v"]));
     assert!(ended.out.contains("\na:1       0cdb4c571669   3kB       2kB           1kB"), "{ended:?}");
     let ended = run(&mut layer(&daemon, ["df", "--format", "json"]));

@@ -25,7 +25,7 @@ use layer_fs::Dir;
 use layer_mount::stack::{Gaps, close_gaps, reroute};
 use layer_mount::{LayerImage, MountFlags, Overlay, Upper};
 use layer_oci::Platform;
-use layer_store::{InUse, Lease, Naming, Store};
+use layer_store::{InUse, Lease, Naming, Store, StoreError};
 use layer_transfer::{OpenImages, OpenLayers, StackingError};
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +115,32 @@ impl Mounts {
 
     pub(crate) fn len(&self) -> usize {
         self.mounts.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The bytes that they take on the disk beside the layers that they show. One that goes meanwhile may not be counted.
+    pub(crate) fn allocated(&self, store: &Store) -> Result<u64, EngineError> {
+        let measure = |id: &str| -> io::Result<u64> {
+            let dir = Dir::open(&store.path().join(FOLDER).join(id))?;
+            let mut bytes = layer_fs::allocated(&rustix::fs::fstat(&dir)?);
+            bytes += dir.stat(RECORD)?.as_ref().map_or(0, layer_fs::allocated);
+            // Not what is mounted in there.
+            for name in ["gaps", "rerouted", "upper", "work"] {
+                bytes = bytes.saturating_add(layer_fs::tree_allocated(&dir.open_dir(name)?)?);
+            }
+            Ok(bytes)
+        };
+        let mut total = 0u64;
+        for info in self.all() {
+            match measure(&info.id) {
+                Ok(bytes) => total = total.saturating_add(bytes),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => {
+                    let what = format!("{FOLDER}/{}", info.id);
+                    return Err(EngineError::Store(StoreError::Io { action: "measure", what, source }));
+                }
+            }
+        }
+        Ok(total)
     }
 
     pub(crate) fn of_image(&self, image: ImageId) -> Option<MountInfo> {

@@ -18,7 +18,7 @@ use crate::{Engine, EngineError};
 /// What a store takes on the disk, in bytes as `du` counts them.
 #[derive(Clone, Debug)]
 pub struct DiskUsage {
-    /// All in all: what `du` counts for `blobs/`, `layers/` and `ingest/`.
+    /// All images, with what is on its way to be one: what `du` counts for `blobs/`, `layers/` and `ingest/`.
     pub total: u64,
     /// Packed layers and documents.
     pub blobs: u64,
@@ -26,7 +26,9 @@ pub struct DiskUsage {
     pub layers: u64,
     /// Blobs that have come in part.
     pub partials: u64,
-    /// Of all that, what no image consists of: a running pull needs it, or nobody.
+    /// What mounts take beside that: what was copied for them, and what was written to them.
+    pub mounts: u64,
+    /// Of what images take, what no image consists of: a running pull needs it, or nobody.
     pub leftovers: u64,
     /// What a prune of all images would free now: all but what mounted and pinned images and running pulls need.
     pub reclaimable: u64,
@@ -174,6 +176,7 @@ fn disk_usage(shared: &Shared) -> Result<DiskUsage, EngineError> {
         blobs: sum(&mut shares.holdings.blobs.values()),
         layers: sum(&mut shares.holdings.layers.values()),
         partials,
+        mounts: shared.mounts.allocated(&shared.store)?,
         leftovers: shares.bytes(|thing| thing.users == 0).saturating_add(partials),
         reclaimable: unneeded.saturating_add(idle),
         images,

@@ -13,7 +13,8 @@ pub fn allocated(stat: &Stat) -> u64 {
     stat.st_blocks.cast_unsigned().saturating_mul(512)
 }
 
-/// The bytes that a folder takes with all that is in it, a file with several names once, as `du -s` counts them. Links are not followed.
+/// The bytes that a folder takes with all that is in it, a file with several names once, as `du -s` counts them. Links are not followed, and what
+/// goes meanwhile may not be counted.
 ///
 /// # Errors
 ///
@@ -36,7 +37,10 @@ pub fn tree_allocated(root: &Dir) -> io::Result<u64> {
             continue;
         }
         total = total.saturating_add(allocated(&stat));
-        let below = dir.open_dir(name.as_c_str())?;
+        let below = match dir.open_dir(name.as_c_str()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            below => below?,
+        };
         let entries = below.entries()?;
         levels.push((below, entries));
     }

@@ -84,10 +84,11 @@ pub(super) async fn store(State(app): State<App>) -> Result<Response, Failure> {
         last_used: usage.last_used.map(jiff::Timestamp::as_second),
     };
     Ok(answer::found(&StoreUsage {
-        total: store.total,
+        total: store.total.saturating_add(store.mounts),
         blobs: store.blobs,
         layers: store.layers,
         partials: store.partials,
+        mounts: store.mounts,
         leftovers: store.leftovers,
         reclaimable: store.reclaimable,
         images: store.images.into_iter().map(image).collect(),

@@ -1,5 +1,6 @@
 //! Making room: removing, pruning, pinning, and what it all takes on the disk, with docker's client and our own.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -152,6 +153,21 @@ fn root_disk_use_is_what_du_says() {
     assert!(json.contains("\"TotalCount\":\"3\""), "{json}");
     let told = daemon.layer(&["df", "-v"]).ok();
     assert!(told.contains("Reclaimable") && told.contains(short(tools.digest())), "{told}");
+
+    // A mount takes what is written to it, and what is copied for it.
+    let images = usage(&daemon)["total"].as_u64().unwrap();
+    let folder = daemon.layer(&["mount", "--rw", tools.digest()]).ok();
+    std::fs::write(format!("{folder}/written"), vec![1; 3_000_000]).unwrap();
+    let found = usage(&daemon);
+    let mounts = daemon.root().join("mounts");
+    let output = Command::new("du").args(["-x", "-s", "--block-size=1"]).arg(&mounts).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let taken =
+        text.split_whitespace().next().unwrap().parse::<u64>().unwrap() - mounts.metadata().unwrap().blocks() * 512;
+    assert!(taken > 3_000_000);
+    assert_eq!((bytes(&found, "mounts"), bytes(&found, "total")), (taken, images + taken));
+    daemon.layer(&["umount", &folder]).ok();
+    assert_eq!(bytes(&usage(&daemon), "mounts"), 0);
 }
 
 #[test]

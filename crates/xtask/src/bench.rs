@@ -1,6 +1,7 @@
 //! How fast it is, beside what else there is and beside what this machine can do at most: docs/performance.md.
 
 mod api;
+mod cache;
 mod corpus;
 mod disk;
 mod growth;
@@ -110,7 +111,8 @@ pub(crate) fn inside(layerd: &Path, layer: &Path, words: &[&str]) -> Result<()> 
     let place = place()?;
     let out = options.out.clone().unwrap_or_else(|| place.join("results"));
     std::fs::create_dir_all(&out).with_context(|| format!("make `{}`", out.display()))?;
-    let disk = disk::Disk::make(&folder, options.disk_size(), options.peer_root.as_deref())?;
+    let cache = if options.quick { None } else { Some(cache::Cache::new(&folder)?) };
+    let disk = disk::Disk::make(&folder, options.disk_size(), options.peer_root.as_deref(), cache)?;
     // Only now there is all that programs in the other root need to be asked for their version.
     let peers = peers::find(layerd, layer, &options)?;
     println!("== Measured: {}", peers.iter().map(|peer| peer.name()).collect::<Vec<_>>().join(", "));

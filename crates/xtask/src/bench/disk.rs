@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use xshell::{Shell, cmd};
 
+use super::cache::Cache;
+
 /// Where it is mounted, in the mount namespace of the benchmark alone: short, since paths of sockets must be.
 pub(crate) const DISK: &str = "/mnt/disk";
 /// For sockets, logs and settings; in memory.
@@ -47,11 +49,13 @@ pub(crate) struct Disk {
     /// Whether writes go past the cache of the file system below, as they do on a disk.
     pub(crate) direct: bool,
     pub(crate) size: u64,
+    /// What takes the place of what the kernel had in memory of it, unless the corpus is so small that nothing would be seen of that.
+    cache: Option<Cache>,
 }
 
 impl Disk {
     /// Makes it in a file in `folder`.
-    pub(crate) fn make(folder: &Path, size: u64, peer_root: Option<&Path>) -> Result<Self> {
+    pub(crate) fn make(folder: &Path, size: u64, peer_root: Option<&Path>, cache: Option<Cache>) -> Result<Self> {
         let shell = Shell::new()?;
         ensure!(Path::new("/mnt").is_dir(), "the benchmark mounts its disk below `/mnt`, which is not there");
         cmd!(shell, "mount -t tmpfs -o mode=755 bench /mnt").quiet().run()?;
@@ -66,7 +70,8 @@ impl Disk {
         let image = folder.join("disk.ext4");
         let file = fs::File::create(&image).with_context(|| format!("create `{}`", image.display()))?;
         file.set_len(size).context("size the disk")?;
-        let mut disk = Self { shell, image, peer_root: peer_root.map(Path::to_owned), up: false, direct: true, size };
+        let peer_root = peer_root.map(Path::to_owned);
+        let mut disk = Self { shell, image, peer_root, up: false, direct: true, size, cache };
         disk.renew()?;
         Ok(disk)
     }
@@ -86,7 +91,7 @@ impl Disk {
         }
         // What other programs have written until now is not to be paid for by who syncs first.
         cmd!(shell, "sync").quiet().run()?;
-        Ok(())
+        self.cache.as_mut().map_or(Ok(()), Cache::fill)
     }
 
     fn device(&self) -> Result<String> {

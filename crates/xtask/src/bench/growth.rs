@@ -9,7 +9,7 @@ use layer_testkit::debian_images::{host_platform, stacked};
 use layer_testkit::image::{Image, ImageBuilder};
 
 use super::corpus;
-use super::meter::{Taken, Usage};
+use super::meter::Usage;
 use super::peers::{LAYERD, LAYERD_EROFS};
 use super::results::{Growth, Results};
 use super::scenario::Bench;
@@ -36,12 +36,11 @@ pub(crate) fn run(bench: &mut Bench, results: &mut Results) -> Result<()> {
     let work = tempfile::tempdir_in(&bench.folder).context("make a folder")?;
     fs::create_dir(work.path().join("layers")).context("make a folder")?;
     let mut served = Served::start(&bench.folder)?;
-    let mut taken = Taken::new(work.path())?;
     let source = Content::of(bench, work.path())?;
     let mut both = |bench: &mut Bench, served: &mut Served, series, amount, image| {
         let name = put(served, series, amount, image)?;
         for who in [LAYERD, LAYERD_EROFS] {
-            step(bench, results, &mut taken, Step { who, series, amount, name: &name, before: &[] })?;
+            step(bench, results, Step { who, series, amount, name: &name, before: &[] })?;
         }
         Ok::<_, anyhow::Error>(())
     };
@@ -62,7 +61,7 @@ pub(crate) fn run(bench: &mut Bench, results: &mut Results) -> Result<()> {
         let (series, before) = ("images in the store", &small[..usize::try_from(amount)?]);
         let name = put(&mut served, series, amount, stacked(3, 2))?;
         // The form of layers has no part in this.
-        step(bench, results, &mut taken, Step { who: LAYERD, series, amount, name: &name, before })?;
+        step(bench, results, Step { who: LAYERD, series, amount, name: &name, before })?;
     }
     Ok(())
 }
@@ -83,7 +82,7 @@ struct Step<'a> {
 }
 
 /// Measures the pull of one image by layerd.
-fn step(bench: &mut Bench, results: &mut Results, taken: &mut Taken, step: Step<'_>) -> Result<()> {
+fn step(bench: &mut Bench, results: &mut Results, step: Step<'_>) -> Result<()> {
     let Step { who, series, amount, name, before } = step;
     let Some(index) = bench.peers.iter().position(|peer| peer.name() == who) else { return Ok(()) };
     let mut usages: Vec<Usage> = Vec::new();
@@ -95,7 +94,6 @@ fn step(bench: &mut Bench, results: &mut Results, taken: &mut Taken, step: Step<
             if let Some(socket) = &socket {
                 list = Some(rest::list_p50(socket)?);
             }
-            taken.take_what_is_free()?;
             let usage = session.pull(&[name.to_owned()])?;
             if let Some(socket) = &socket {
                 remove = Some(rest::remove_p50(socket, &before[..REMOVED])?);

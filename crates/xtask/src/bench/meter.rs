@@ -4,8 +4,7 @@
 //! times are added up from `/proc`: to a hundredth of a second, and without children that their parents never waited for.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
-use std::io::{Read as _, Seek as _};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -18,10 +17,6 @@ use super::process::{Call, Running};
 
 /// How often memory is looked at. A look costs some 50 µs.
 const LOOK: Duration = Duration::from_millis(20);
-/// What is left free of memory: about what the kernel keeps free itself.
-const LEFT_FREE: u64 = 512 << 20;
-/// The length of a file of nothing. No file system's files are shorter.
-const NOTHING: u64 = 1 << 40;
 /// What `/proc` counts in, on every Linux that Debian has.
 const TICKS: f64 = 100.0;
 
@@ -200,34 +195,6 @@ impl Memory {
     }
 }
 
-/// Fills free memory with what can go again, as it is on a machine that has been up for a while.
-///
-/// A virtual machine may have given memory that nothing uses back to its host. It comes again when it is first written to, and that is charged to
-/// whoever writes.
-pub(crate) struct Taken {
-    /// A file of nothing, which takes no room on the disk and, when it is read, some in memory.
-    nothing: File,
-}
-
-impl Taken {
-    pub(crate) fn new(folder: &Path) -> Result<Self> {
-        let nothing = tempfile::tempfile_in(folder).context("create a file")?;
-        nothing.set_len(NOTHING).context("size a file")?;
-        Ok(Self { nothing })
-    }
-
-    pub(crate) fn take_what_is_free(&mut self) -> Result<()> {
-        let text = fs::read_to_string("/proc/meminfo").context("read `/proc/meminfo`")?;
-        let free = kibibytes_of(&text, "MemFree").context("`/proc/meminfo` tells what is free")?;
-        let take = free.saturating_sub(LEFT_FREE);
-        if self.nothing.stream_position()? + take > NOTHING {
-            self.nothing.rewind()?;
-        }
-        std::io::copy(&mut (&mut self.nothing).take(take), &mut std::io::sink()).context("read a file")?;
-        Ok(())
-    }
-}
-
 fn group_pids(group: &Path) -> Vec<u32> {
     let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid != 0).collect()
@@ -268,7 +235,7 @@ fn kibibytes(pid: u32, field: &str) -> Option<u64> {
 }
 
 /// A field of those that the kernel tells in kibibytes, in bytes.
-fn kibibytes_of(text: &str, field: &str) -> Option<u64> {
+pub(crate) fn kibibytes_of(text: &str, field: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(field))?;
     Some(line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().ok()? << 10)
 }

@@ -1,6 +1,6 @@
 //! The engine as a whole.
 
-use std::io;
+use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -199,13 +199,41 @@ impl Engine {
     }
 }
 
-/// Sees to it that the kernel mounts images from files where the store lies: only trying tells.
+/// Sees to it that the kernel mounts images from files where the store lies, and shows all that is in them: only trying tells.
 fn try_image(store: &Arc<Store>) -> Result<(), ImagesError> {
-    const NAME: &str = "empty";
+    const NAME: &str = "sample";
     let scratch = store.scratch()?;
     let file = scratch.dir().open_or_create(NAME, 0o400).map_err(ImagesError::File)?;
-    let (_, image) = layer_unpack::apply_image(io::empty(), &file)?;
-    image.seal(&file, layer_digest::Digest::sha256(b""))?;
-    LayerImage::open(&scratch.path().join(NAME))?;
+    let attributes = layer_unpack::sample_image(&file)?;
+    let image = LayerImage::open(&scratch.path().join(NAME))?;
+    shows(&image.path(), attributes)
+}
+
+/// Sees to it that a folder has these attributes.
+fn shows(folder: &Path, attributes: &[(&CStr, &[u8])]) -> Result<(), ImagesError> {
+    for (name, value) in attributes {
+        let mut found = [0; 256];
+        match rustix::fs::getxattr(folder, *name, &mut found[..]) {
+            Ok(len) if found.get(..len) == Some(*value) => {}
+            _ => return Err(ImagesError::Attribute { name: name.to_string_lossy().into_owned() }),
+        }
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_a_kernel_that_shows_no_attributes_is_found_out() {
+        let tmp = tempfile::tempdir().unwrap();
+        let (name, value) = (c"user.sample", &b"value"[..]);
+        rustix::fs::setxattr(tmp.path(), name, value, rustix::fs::XattrFlags::empty()).unwrap();
+        assert!(shows(tmp.path(), &[(name, value)]).is_ok());
+        for (name, value) in [(name, &b"valu"[..]), (name, b"other"), (c"user.none", b""), (c"trusted.none", b"y")] {
+            let error = shows(tmp.path(), &[(name, value)]).unwrap_err();
+            assert!(error.to_string().contains(name.to_str().unwrap()), "{error}");
+        }
+    }
 }

@@ -40,7 +40,15 @@ pub enum ImagesError {
     /// The kernel doesn't mount them.
     #[error(transparent)]
     Mount(#[from] MountError),
-    /// An empty one can't be made.
+    /// The kernel doesn't show all that is in them.
+    #[error(
+        "this kernel does not show the attribute `{name}` of files in an EROFS image (CONFIG_EROFS_FS_XATTR, CONFIG_EROFS_FS_POSIX_ACL, CONFIG_EROFS_FS_SECURITY)"
+    )]
+    Attribute {
+        /// The attribute.
+        name: String,
+    },
+    /// One can't be made.
     #[error(transparent)]
     Make(#[from] UnpackError),
     /// There is no place for one.
@@ -56,7 +64,7 @@ impl OpenError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => error.hint(),
-            Self::Images(ImagesError::Mount(_)) => Some(
+            Self::Images(ImagesError::Mount(_) | ImagesError::Attribute { .. }) => Some(
                 "keep them as folders: leave out `--layers erofs`, or set `layers = \"folders\"` in the settings"
                     .to_owned(),
             ),
@@ -70,7 +78,7 @@ impl ImagesError {
     /// Whether the disk failed, or is full.
     pub(crate) fn is_of_disk(&self) -> bool {
         match self {
-            Self::Mount(_) => false,
+            Self::Mount(_) | Self::Attribute { .. } => false,
             Self::Make(error) => error.io().is_some(),
             Self::Store(_) | Self::File(_) => true,
         }

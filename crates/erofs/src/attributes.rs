@@ -1,16 +1,14 @@
 //! Extended attributes of one inode.
 
-/// The largest value: its length has 16 bits.
-const MAX_VALUE: usize = u16::MAX as usize;
-
 /// The longest name, by Linux's own limit (`XATTR_NAME_MAX`).
 const MAX_NAME: usize = 255;
 
-/// How many bytes all attributes of an inode may take. The format has room for four times as many.
-const MAX_ALL: usize = 1 << 16;
+/// How many bytes all attributes of an inode may take. The format has room for far more, but stacked layers have copies of some things, which lie on
+/// the store's file system: this fits into the one block that ext4 has for them, with room for the marks of overlayfs.
+const MAX_ALL: usize = 3 << 10;
 
-/// How many bytes their names may take, each with a NUL: the kernel tells no longer list (`XATTR_LIST_MAX`), and what it can't tell can't be copied.
-const MAX_LIST: usize = 1 << 16;
+/// What ext4 takes for each of them beside what EROFS does.
+const EACH: usize = 12;
 
 /// What an attribute takes in memory besides its bytes, about.
 const COST: usize = 96;
@@ -55,8 +53,6 @@ pub(crate) struct Attributes {
     size: usize,
     /// The bytes of their names and values.
     held: usize,
-    /// The bytes of their names as the kernel lists them.
-    listed: usize,
 }
 
 impl Attributes {
@@ -69,11 +65,11 @@ impl Attributes {
         let place = self.all.binary_search_by(|(known, _)| (**known).cmp(name));
         let old = place.map_or(0, |at| length(&self.all[at].0, &self.all[at].1));
         let size = self.size - old + entry_length(rest, value);
-        let listed = if place.is_ok() { self.listed } else { self.listed + name.len() + 1 };
-        if value.len() > MAX_VALUE || size > MAX_ALL || listed > MAX_LIST {
+        let count = self.all.len() + usize::from(place.is_err());
+        if size + count * EACH > MAX_ALL {
             return Err(AttributeError::TooLong);
         }
-        (self.size, self.listed) = (size, listed);
+        self.size = size;
         match place {
             Ok(at) => {
                 self.held = self.held - self.all[at].1.len() + value.len();
@@ -97,7 +93,6 @@ impl Attributes {
         self.all.retain(|(name, _)| keep(name));
         self.size = self.all.iter().map(|(name, value)| length(name, value)).sum();
         self.held = self.all.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.listed = self.all.iter().map(|(name, _)| name.len() + 1).sum();
     }
 
     /// What they take in memory, about.
@@ -203,17 +198,18 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused_and_changes_nothing() {
         let mut attributes = Attributes::default();
-        assert_eq!(attributes.set(b"user.a", &[0; MAX_VALUE + 1]), Err(AttributeError::TooLong));
+        assert_eq!(attributes.set(b"user.a", &[0; MAX_ALL]), Err(AttributeError::TooLong));
+        const QUARTER: usize = MAX_ALL / 4 - EACH;
         for name in ["user.1", "user.2", "user.3", "user.4"] {
-            assert!(attributes.set(name.as_bytes(), &[0; MAX_ALL / 4 - 8]).is_ok());
+            assert!(attributes.set(name.as_bytes(), &[0; QUARTER - 8]).is_ok());
         }
         let (size, bytes) = (attributes.size(), attributes.bytes());
         assert_eq!(attributes.set(b"user.5", &[0; 64]), Err(AttributeError::TooLong));
         assert_eq!((attributes.size(), attributes.bytes()), (size, bytes));
         // Replaced, one takes no more than before.
-        assert_eq!(attributes.set(b"user.1", &[1; MAX_ALL / 4 - 8]), Ok(()));
+        assert_eq!(attributes.set(b"user.1", &[1; QUARTER - 8]), Ok(()));
         assert_eq!((attributes.size(), attributes.bytes()), (size, bytes));
         attributes.retain(|name| name == b"user.2");
-        assert_eq!((attributes.size(), attributes.get(b"user.1")), (HEADER + MAX_ALL / 4, None));
+        assert_eq!((attributes.size(), attributes.get(b"user.1")), (HEADER + QUARTER, None));
     }
 }

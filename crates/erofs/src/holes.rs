@@ -37,6 +37,11 @@ impl Holes {
         }
     }
 
+    /// How many bytes are told to be none of the hole: those that aren't, and what shares a chunk with them.
+    pub fn told(&self) -> u64 {
+        (self.filled.iter().filter(|filled| **filled).count() as u64) << self.bits
+    }
+
     /// The size of a chunk as a power of two.
     pub(crate) fn bits(&self) -> u32 {
         self.bits
@@ -78,6 +83,9 @@ mod tests {
         assert_eq!(filled(&[(0, 1), (5 * 4096, 1)]), [1, 0, 0, 0, 0, 1]);
         assert_eq!(filled(&[(4095, 2)]), [1, 1, 0, 0, 0, 0]);
         assert_eq!(filled(&[(4096, 4096), (8192, 0)]), [0, 1, 0, 0, 0, 0]);
+        let mut holes = Holes::new(1 << 40);
+        holes.fill(5, 1);
+        assert_eq!(holes.told(), 1 << 26);
         // Beyond the end there is nothing to fill.
         assert_eq!(filled(&[(1 << 40, u64::MAX - (1 << 40))]), [0, 0, 0, 0, 0, 0]);
     }

@@ -231,6 +231,11 @@ impl Tree {
         self.bytes += NAME + name.len() + first;
     }
 
+    /// How many names something has that is no folder.
+    pub fn names(&self, node: NodeId) -> u32 {
+        self.nodes[node.index()].names
+    }
+
     /// Removes a name, and with a folder all that is in it.
     pub fn remove(&mut self, folder: NodeId, name: &[u8]) {
         let Some(above) = self.folder_mut(folder) else { return };

@@ -2,7 +2,8 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, SeekFrom, Stat, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
@@ -11,10 +12,15 @@ use crate::Dir;
 use crate::dir::is_component;
 use crate::xattr::{list_xattrs_at, remove_xattr_at, set_xattr_at};
 
+/// How much of a file is read at a time.
+const READ: usize = 128 << 10;
+/// Where a piece of this size is all zeros, the copy has a hole: not every file system tells where its own are.
+const PIECE: usize = 4096;
+
 /// The access list that a new file gets from its folder.
 const ACCESS_LIST: &CStr = c"system.posix_acl_access";
 
-/// Makes `to_name` in the folder `to` a copy of `name` in `from`: content with its holes, owner, mode, times and extended attributes. A link is
+/// Makes `to_name` in the folder `to` a copy of `name` in `from`: content, with holes where there are zeros, owner, mode, times and extended attributes. A link is
 /// copied, not followed. What overlayfs marks its own files with is left out.
 ///
 /// # Errors
@@ -58,26 +64,40 @@ pub fn copy_entry(from: &Dir, name: &CStr, to: &Dir, to_name: &CStr) -> io::Resu
     })
 }
 
-/// Copies from data to data; what lies between them is a hole in the copy, too.
-fn copy_content(from: &File, mut to: &File) -> io::Result<()> {
+/// Copies from data to data; what lies between them is a hole in the copy, too, and so is what is nothing but zeros.
+fn copy_content(from: &File, to: &File) -> io::Result<()> {
     let len = from.metadata()?.len();
+    let mut buffer = vec![0; READ];
     let mut at = 0;
     while at < len {
-        let data = match rustix::fs::seek(from, SeekFrom::Data(at)) {
+        at = match rustix::fs::seek(from, SeekFrom::Data(at)) {
             // A hole up to the end.
             Err(Errno::NXIO) => break,
             data => data?,
         };
-        let end = rustix::fs::seek(from, SeekFrom::Hole(data))?;
-        rustix::fs::seek(from, SeekFrom::Start(data))?;
-        rustix::fs::seek(to, SeekFrom::Start(data))?;
-        // The kernel does it, without our memory, if it can.
-        if io::copy(&mut from.take(end - data), &mut to)? < end - data {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        let end = rustix::fs::seek(from, SeekFrom::Hole(at))?;
+        while at < end {
+            let part = usize::try_from(end - at).map_or(READ, |rest| rest.min(READ));
+            from.read_exact_at(&mut buffer[..part], at)?;
+            write_data(to, &buffer[..part], at)?;
+            at += part as u64;
         }
-        at = end;
     }
     to.set_len(len)
+}
+
+/// Writes what isn't all zeros, in as few calls as there are runs of it.
+fn write_data(to: &File, bytes: &[u8], mut at: u64) -> io::Result<()> {
+    let is_zero = |piece: &[u8]| piece.iter().all(|byte| *byte == 0);
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let zeros: usize = rest.chunks(PIECE).take_while(|piece| is_zero(piece)).map(<[u8]>::len).sum();
+        let data: usize = rest[zeros..].chunks(PIECE).take_while(|piece| !is_zero(piece)).map(<[u8]>::len).sum();
+        to.write_all_at(&rest[zeros..zeros + data], at + zeros as u64)?;
+        at += (zeros + data) as u64;
+        rest = &rest[zeros + data..];
+    }
+    Ok(())
 }
 
 /// Gives a new file the looks of another. The order counts: another owner takes set-ID bits and capabilities away, and the times come last.
@@ -231,6 +251,23 @@ mod tests {
         }
         copy_entry(&root, c"a", &root, c"b").unwrap();
         assert_eq!(looks(&root, c"b").attributes, [(c"user.overlays".to_owned(), b"1".to_vec())]);
+    }
+
+    #[test]
+    fn zeros_become_holes() {
+        let tmp = tempfile::tempdir_in(".").unwrap();
+        let root = Dir::open(tmp.path()).unwrap();
+        let file = root.open_or_create("a", 0o600).unwrap();
+        file.write_all_at(&vec![0; 5_000_000], 0).unwrap();
+        // Data in the middle of a piece, over the end of one, at the end of what is read at once, and at the end.
+        for (at, len) in [(5_000, 10), (40_959, 2), (131_071, 1), (262_144, 300_000), (4_999_999, 1)] {
+            file.write_all_at(&vec![7; len], at).unwrap();
+        }
+        copy_entry(&root, c"a", &root, c"b").unwrap();
+        let [one, other] = ["a", "b"].map(|name| tmp.path().join(name));
+        assert_eq!(fs::read(&one).unwrap(), fs::read(&other).unwrap());
+        let taken = other.metadata().unwrap().blocks() * 512;
+        assert!((300_000..400_000).contains(&taken), "{taken}");
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 mod attributes;
 mod links;
+mod sample;
 mod sparse;
 mod sum;
 mod tee;
@@ -32,6 +33,7 @@ use sparse::Sparse;
 use tee::Tee;
 use tree::{Layer, Place};
 
+pub use sample::sample_image;
 pub use sum::index_sum;
 
 /// Where the tar begins in an image, in bytes.
@@ -128,10 +130,7 @@ impl<R: BufRead> Build<'_, R> {
         let end = HEAD + tar_size;
         let start = self.sparse.write(file, end.next_multiple_of(BLOCK), &mut self.layer.tree)?;
         (&*file).seek(SeekFrom::Start(start)).map_err(disk)?;
-        let head = self.layer.tree.write(start, &mut &*file).map_err(|error| match error {
-            WriteError::TooLarge => UnpackError::Unfit { reason: "it is larger than 2 TiB" },
-            WriteError::Io(source) => disk(source),
-        })?;
+        let head = self.layer.tree.write(start, &mut &*file).map_err(not_written)?;
         Ok((self.applied, Unsealed { head, tar_size }))
     }
 
@@ -181,7 +180,7 @@ impl<R: BufRead> Form for Build<'_, R> {
             }
             Some(segments) => {
                 self.applied.bytes += segments.iter().map(|segment| segment.len).sum::<u64>();
-                self.sparse.add(size, segments, at)
+                self.sparse.add(size, segments, at)?
             }
         };
         self.make(&place, entry, Made::File { start, size }, entry.mode).map(|_node| ())
@@ -229,6 +228,13 @@ fn looks(entry: &Entry, mode: u32) -> Looks {
 
 fn disk(source: io::Error) -> UnpackError {
     UnpackError::Write { action: "write the image of", path: b"/".to_vec(), source }
+}
+
+fn not_written(error: WriteError) -> UnpackError {
+    match error {
+        WriteError::TooLarge => UnpackError::Unfit { reason: "it is larger than 2 TiB" },
+        WriteError::Io(source) => disk(source),
+    }
 }
 
 /// An error of the stream, or of the file that it is written to on the way.

@@ -31,6 +31,6 @@ mod writers;
 
 pub use apply::{Applied, ForeignLink, apply, apply_noting};
 pub use error::UnpackError;
-pub use image::{Index, TAR_START, Unsealed, apply_image, index_sum};
+pub use image::{Index, TAR_START, Unsealed, apply_image, index_sum, sample_image};
 pub use tar::{Entry, Kind, Reader, Segment, TarError, Time};
 pub use writers::Writers;

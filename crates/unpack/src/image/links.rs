@@ -7,6 +7,12 @@ use crate::form::MAX_LINKS;
 use crate::path::{join, split};
 use crate::{ForeignLink, UnpackError};
 
+/// How many names a file may have: as many as on an ext4, where it may have to be copied to.
+const MAX_NAMES: u32 = 65_000;
+
+/// A folder's file system may have no such limit.
+const TOO_MANY_NAMES: UnpackError = UnpackError::Unfit { reason: "one of its files has more than 65000 names" };
+
 impl Layer {
     pub(super) fn hard_link(&mut self, path: &[u8], mut target: Vec<u8>) -> Result<(), UnpackError> {
         let place = self.place(path, path)?;
@@ -89,7 +95,7 @@ impl Layer {
             _ => self.make_way(to),
         }
         self.tree.link(to.folder, to.name, node);
-        Ok(true)
+        if self.tree.names(node) > MAX_NAMES { Err(TOO_MANY_NAMES) } else { Ok(true) }
     }
 
     /// Finds a file of this layer and its folder, without making anything on the way. One that this layer takes away is one of the layers

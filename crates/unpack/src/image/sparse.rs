@@ -13,6 +13,10 @@ use crate::tar::Segment;
 /// From here on a file's start is no place, but the number of a file with holes: no image reaches as far.
 const NUMBERS: u64 = 1 << 62;
 
+/// How much of a file's holes may be told as data, as chunks of them are large in a large file: who copies it would read all that. So much at least, and
+/// so many times the data.
+const MAX_TOLD: (u64, u64) = (64 << 20, 16);
+
 /// How much is copied at a time.
 const COPY: usize = 128 << 10;
 
@@ -38,18 +42,25 @@ impl Sparse {
 
     /// Adds a file whose pieces lie in the image one after the other from `at` on. Gives what stands for its start until [`Self::write`] finds
     /// one for it.
-    pub(super) fn add(&mut self, size: u64, segments: &[Segment], mut at: u64) -> u64 {
+    pub(super) fn add(&mut self, size: u64, segments: &[Segment], mut at: u64) -> Result<u64, UnpackError> {
         let mut pieces = Vec::with_capacity(segments.len());
         let mut holes = Holes::new(size);
+        let mut data = 0u64;
         for segment in segments {
             pieces.push((*segment, at));
             at += segment.len;
+            data = data.saturating_add(segment.len);
             holes.fill(segment.offset, segment.len);
+        }
+        if holes.told() > data.saturating_mul(MAX_TOLD.1).saturating_add(MAX_TOLD.0) {
+            return Err(UnpackError::Unfit {
+                reason: "one of its files has its data in too small pieces for its size",
+            });
         }
         // Twice: once here, and once in the tree.
         self.bytes += size_of::<Pieces>() + pieces.len() * size_of::<(Segment, u64)>() + 2 * holes.bytes();
         self.files.push(Pieces { size, holes, pieces });
-        NUMBERS + (self.files.len() as u64 - 1)
+        Ok(NUMBERS + (self.files.len() as u64 - 1))
     }
 
     /// Writes those of the files that are in the tree, from `start` on, a block's beginning; says where the last one ends.

@@ -32,7 +32,9 @@ pub fn index_sum(file: &File, tar_size: u64) -> io::Result<Digest> {
         let skipped = (data_from(file, at)?.unwrap_or(size) - at) / PIECE as u64;
         number += skipped;
         at += skipped * PIECE as u64;
-        let len = usize::try_from(size - at).map_or(buffer.len(), |rest| rest.min(buffer.len()));
+        // As far as there are data, in whole pieces.
+        let data = hole_from(file, at, size)?.saturating_sub(at).max(1).next_multiple_of(PIECE as u64).min(size - at);
+        let len = usize::try_from(data).map_or(buffer.len(), |data| data.min(buffer.len()));
         file.read_exact_at(&mut buffer[..len], at)?;
         for piece in buffer[..len].chunks(PIECE) {
             if piece.iter().any(|byte| *byte != 0) {
@@ -56,9 +58,39 @@ fn data_from(file: &File, at: u64) -> io::Result<Option<u64>> {
     }
 }
 
+/// Where the first hole behind the data at a place begins, at most at `size`.
+fn hole_from(file: &File, at: u64, size: u64) -> io::Result<u64> {
+    match data_from(file, at)? {
+        None => Ok(size),
+        Some(data) => match rustix::fs::seek(file, SeekFrom::Hole(data)) {
+            Ok(hole) => Ok(hole.min(size)),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(size),
+            Err(error) => Err(error.into()),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_far_from_each_other_are_found() {
+        let [scattered, filled] = [(); 2].map(|()| tempfile::tempfile().unwrap());
+        filled.write_all_at(&vec![0; 3_000_000], 0).unwrap();
+        for file in [&scattered, &filled] {
+            file.set_len(3_000_000).unwrap();
+            for at in [4096, 5000, 140_000, 262_143, 400_001, 2_999_999] {
+                file.write_all_at(b"x", at).unwrap();
+            }
+        }
+        for tar_size in [0, 512, 1000, 300_000] {
+            assert_eq!(index_sum(&scattered, tar_size).unwrap(), index_sum(&filled, tar_size).unwrap());
+        }
+        let sum = index_sum(&scattered, 512).unwrap();
+        scattered.write_all_at(b"y", 400_001).unwrap();
+        assert_ne!(index_sum(&scattered, 512).unwrap(), sum);
+    }
 
     #[test]
     fn holes_may_come_and_go_and_nothing_else() {

@@ -43,7 +43,7 @@ pub(super) const TOO_MANY_STEPS: UnpackError =
 
 /// A folder's file system may hold them, or says itself that it doesn't.
 pub(super) const TOO_MANY_ATTRIBUTES: UnpackError =
-    UnpackError::Unfit { reason: "the attributes of one of its things take more than 64 KiB" };
+    UnpackError::Unfit { reason: "the attributes of one of its things take more than 3 KiB" };
 
 /// What a thing looks like that no entry describes.
 const PLAIN: Looks = Looks { mode: 0, uid: 0, gid: 0, seconds: 0, nanos: 0 };

@@ -21,11 +21,11 @@ fn unfit(layer: LayerBuilder) -> &'static str {
 #[test]
 fn root_a_mark_that_has_no_room_is_not_left_out() {
     let full = || {
-        let attributes = (0..4).fold(Entry::dir("d"), |dir, at| dir.xattr(format!("user.{at}"), vec![b'v'; 16_379]));
+        let attributes = (0..4).fold(Entry::dir("d"), |dir, at| dir.xattr(format!("user.{at}"), vec![b'v'; 751]));
         LayerBuilder::new().entry(attributes)
     };
     for layer in [full().opaque("d"), full().whiteout("d/gone"), full().whiteout("d").whiteout("d/x")] {
-        assert_eq!(unfit(layer), "the attributes of one of its things take more than 64 KiB");
+        assert_eq!(unfit(layer), "the attributes of one of its things take more than 3 KiB");
     }
 }
 
@@ -132,13 +132,24 @@ fn root_holes_stay_holes() {
 }
 
 #[test]
+fn root_what_a_copy_could_not_be_made_of_is_none_of_an_image() {
+    // Each piece is in another chunk of 64 MiB.
+    let piece: &[u8] = &[7; 512];
+    let pieces: Vec<_> = (0..200).map(|at| (at << 30, piece)).collect();
+    let scattered = LayerBuilder::new().entry(Entry::sparse("large", SparseForm::Pax10, 1 << 40, &pieces));
+    assert_eq!(unfit(scattered), "one of its files has its data in too small pieces for its size");
+    let names = (0..65_000).fold(LayerBuilder::new().file("f", ""), |layer, at| layer.hard_link(format!("{at}"), "f"));
+    assert_eq!(unfit(names), "one of its files has more than 65000 names");
+}
+
+#[test]
 fn root_what_a_layer_costs_to_read_is_bounded() {
     // Each of these has as many parts as it can name, and must take no more than its share of each.
     let attributes = (0..8_000).fold(Entry::file("f", ""), |file, at| file.xattr(format!("user.{at}"), ""));
     let begun = Instant::now();
     assert_eq!(
         unfit(LayerBuilder::new().entry(attributes)),
-        "the attributes of one of its things take more than 64 KiB"
+        "the attributes of one of its things take more than 3 KiB"
     );
     println!("{:?}", begun.elapsed());
     // Links upon links: no more than 8192 steps for a name.

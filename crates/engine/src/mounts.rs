@@ -74,9 +74,10 @@ pub struct MountInfo {
 /// taken over.
 #[derive(Debug)]
 struct Hold {
-    _lease: Lease,
-    _used: Vec<InUse>,
+    // First, so that who may change a layer once it is let go finds no image of it open.
     images: Vec<Arc<LayerImage>>,
+    _used: Vec<InUse>,
+    _lease: Lease,
 }
 
 /// The mounts of a store.
@@ -177,7 +178,7 @@ fn hold(store: &Arc<Store>, info: &MountInfo) -> Hold {
     lease.hold_blob(BlobId(info.image.0));
     info.layers.iter().for_each(|id| lease.hold_layer(*id));
     let used = info.layers.iter().map(|id| store.use_layer(*id)).collect();
-    Hold { _lease: lease, _used: used, images: Vec::new() }
+    Hold { images: Vec::new(), _used: used, _lease: lease }
 }
 
 impl Engine {
@@ -243,7 +244,10 @@ pub(crate) fn mount_variant(
     let naming = shared.store.naming();
     // Somebody may have removed it by name while its layers were stacked, when nobody could know of this mount.
     if shared.store.image(info.image.0).is_none() {
-        let _ = layer_mount::unmount(&info.target);
+        // Whoever has seen it meanwhile and is in it keeps it from nobody.
+        if let Err(error) = layer_mount::detach(&info.target) {
+            tracing::warn!(%error, "could not take down a mount of an image that is gone");
+        }
         clear(shared, &info.id);
         return Err(EngineError::NoSuchImage { name: request.image.clone() });
     }

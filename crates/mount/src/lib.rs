@@ -22,4 +22,4 @@ pub use error::MountError;
 pub use image::{AttachedImage, LayerImage, detach_images, mount_images};
 pub use overlay::{MAX_FOLDERS, MountFlags, Overlay, Upper, mount};
 pub use support::{Support, support};
-pub use target::{is_mounted, unmount};
+pub use target::{detach, is_mounted, unmount};

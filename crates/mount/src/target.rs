@@ -56,12 +56,25 @@ pub fn is_mounted(target: &Path) -> io::Result<bool> {
 ///
 /// [`MountError::NotMounted`] when no overlay is mounted there, [`MountError::Busy`] when somebody uses it; it then stays mounted.
 pub fn unmount(target: &Path) -> Result<(), MountError> {
+    take_off(target, UnmountFlags::NOFOLLOW)
+}
+
+/// Takes the overlay off `target` even when somebody uses it: it can't be seen any more, and goes with the last who does.
+///
+/// # Errors
+///
+/// [`MountError::NotMounted`] when no overlay is mounted there.
+pub fn detach(target: &Path) -> Result<(), MountError> {
+    take_off(target, UnmountFlags::NOFOLLOW | UnmountFlags::DETACH)
+}
+
+fn take_off(target: &Path, flags: UnmountFlags) -> Result<(), MountError> {
     let fail = |source: io::Error| MountError::Unmount { target: target.to_owned(), source };
     let not_mounted = || MountError::NotMounted { target: target.to_owned() };
     if !is_mounted(target).map_err(fail)? || !is_of_kind(target, OVERLAY_MAGIC).map_err(fail)? {
         return Err(not_mounted());
     }
-    match rustix::mount::unmount(target, UnmountFlags::NOFOLLOW) {
+    match rustix::mount::unmount(target, flags) {
         Ok(()) => Ok(()),
         // Somebody else was faster.
         Err(Errno::INVAL) => Err(not_mounted()),

@@ -305,11 +305,12 @@ mod tests {
     #[tokio::test]
     async fn a_helper_that_does_not_end_is_stopped() {
         let (folder, helper) = script("echo $$ >\"${0%/*}/pid\"; exec sleep 1000");
-        let helper = Helper { limit: Duration::from_millis(500), ..helper };
+        // Long enough for it to say who it is.
+        let helper = Helper { limit: Duration::from_secs(5), ..helper };
         let error = helper.find(&app()).await.unwrap_err();
         assert!(matches!(error, CredentialsError::Slow { verb: "get", .. }), "{error}");
         let pid = fs::read_to_string(folder.path().join("pid")).unwrap();
-        let status = format!("/proc/{}/status", pid.trim());
+        let status = format!("/proc/{}/status", pid.trim().parse::<u32>().unwrap());
         let begun = std::time::Instant::now();
         // It is killed, and then waited for by the runtime.
         while fs::read_to_string(&status).is_ok_and(|text| !text.contains("State:\tZ")) {

@@ -135,6 +135,11 @@ impl DebianRegistry {
             // Nothing tells when it listens, so its port is asked again and again.
             std::thread::sleep(Duration::from_millis(10));
         }
+        if running.child.try_wait().context("look at the registry")?.is_some() {
+            // Somebody else listens there.
+            let spare = tempfile::tempdir().context("make a folder")?;
+            return Ok(Err(std::mem::replace(&mut running.folder, spare)));
+        }
         Ok(Ok(running))
     }
 

@@ -270,9 +270,10 @@ impl Shared {
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            // Counted first: the answer may come, and the test look, as soon as the last of it is written.
+            self.seen.update(|seen| seen.requests[number].body += read as u64);
             upstream.write_all(&buffer[..read])?;
             left -= read as u64;
-            self.seen.update(|seen| seen.requests[number].body += read as u64);
         }
         Ok(())
     }

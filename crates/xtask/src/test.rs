@@ -144,15 +144,25 @@ fn service_files(shell: &Shell) -> Result<()> {
 }
 
 fn image_tests(shell: &Shell) -> Result<()> {
+    as_by_hand(cmd!(shell, "cargo nextest run --locked --package layer-engine --package layer-tests --no-run"))
+        .run()?;
+    build_failpoints(shell)?;
     machine::settle(shell)?;
     let _environment = [shell.push_env("RUST_BACKTRACE", "0"), shell.push_env("TEST_LAYERS", "erofs")];
     let run = cmd!(shell, "cargo nextest run --locked --package layer-engine --package layer-tests -E {OF_BOTH_FORMS}");
     Ok(as_by_hand(run).run()?)
 }
 
+/// The daemon of the crash tests. They would build it themselves, in the middle of the run, while others wait for the disk.
+fn build_failpoints(shell: &Shell) -> Result<()> {
+    let build = cmd!(shell, "cargo build --locked --package layerd --bin layerd-failpoints --features failpoints");
+    Ok(as_by_hand(build).run()?)
+}
+
 fn tests(shell: &Shell) -> Result<Checked> {
     as_by_hand(cmd!(shell, "cargo test --workspace --doc --locked --quiet")).run()?;
     as_by_hand(cmd!(shell, "cargo nextest run --workspace --locked --no-run")).run()?;
+    build_failpoints(shell)?;
     let missing = clients::install(shell);
     machine::settle(shell)?;
     // A failure says where it is. Stacks as well would fill the log, of which the end is what is read.

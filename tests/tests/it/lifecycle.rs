@@ -74,7 +74,9 @@ fn root_asked_to_stop_it_does_not_wait_for_ever_for_a_pull() {
 
 #[test]
 fn root_a_pull_in_progress_is_waited_for() {
-    let (mut daemon, stalled) = (Daemon::start(), Stalled::new());
+    let (mut daemon, stalled) = (Daemon::prepare(), Stalled::new());
+    let mut command = daemon.command();
+    daemon.launch(command.args(["--shutdown-timeout", "120"]));
     let client = Running::start(&mut daemon.layer_command(&["pull", "--quiet", &stalled.name]));
     stalled.wait(&daemon);
     let pid = rustix::process::Pid::from_raw(i32::try_from(daemon.pid()).unwrap()).unwrap();

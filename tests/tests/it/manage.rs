@@ -11,7 +11,7 @@ use layer_testkit::registry::Registry;
 use serde_json::Value;
 
 use crate::disk::{Disk, Kind};
-use crate::service::{Daemon, Running, Stalled, eventually};
+use crate::service::{Daemon, Running, Stalled, eventually, run};
 
 /// Twelve digits of a digest, as docker shows it.
 fn short(digest: &str) -> &str {
@@ -200,6 +200,8 @@ fn root_what_a_killed_daemon_has_left_of_a_pull_is_found_and_pruned() {
     daemon.kill();
     drop(pull);
     daemon.again();
+    // A file may get blocks more when it is written.
+    run(Command::new("sync").arg("--file-system").arg(daemon.root())).ok();
     let found = usage(&daemon);
     assert_eq!(found["total"], du(&daemon.root()));
     assert!(found["partials"].as_u64().unwrap() > 1 << 20);

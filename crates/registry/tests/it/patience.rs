@@ -26,7 +26,13 @@ async fn a_body_that_only_looks_alive_counts_as_silent() {
         answer(200, &[], Body::from_stream(drip))
     })
     .await;
-    let slow = |minimum_speed| Options { minimum_speed, minimum_speed_time: Duration::from_millis(200), ..options() };
+    let slow = |minimum_speed| Options {
+        minimum_speed,
+        minimum_speed_time: Duration::from_millis(200),
+        // Silence is none of this.
+        stall_timeout: Duration::from_secs(60),
+        ..options()
+    };
     let mut body = server.client_with(slow(1000), None).blob(&Digest::sha256(CONTENT), 0).await.unwrap();
     let mut come = 0;
     let error = loop {

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use crate::watched::Watched;
 
 /// How long a test waits for what must happen before it gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How often a waiting request looks whether its client is still there.
 const GLANCE: Duration = Duration::from_millis(20);

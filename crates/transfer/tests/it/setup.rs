@@ -44,7 +44,17 @@ impl Setup {
     }
 
     pub(crate) fn limited(options: Options, limits: Limits) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap(), options, limits)
+    }
+
+    /// With a store in memory, where there is a place for that: a sync waits for nobody there.
+    pub(crate) fn in_memory(options: Options, limits: Limits) -> Self {
+        let memory = std::path::Path::new("/dev/shm");
+        let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        Self::on(folder.unwrap(), options, limits)
+    }
+
+    fn on(folder: tempfile::TempDir, options: Options, limits: Limits) -> Self {
         let store = Arc::new(Store::open(folder.path()).unwrap());
         let transfer = Transfer::new(Arc::clone(&store), Client::new(options).unwrap(), limits);
         Self { registry: Registry::start().unwrap(), store, transfer, folder }

@@ -111,10 +111,22 @@ impl Account {
             }
         }
         let memory = Memory::watch(pids)?;
+        let name = |number: usize| format!("client-{number}");
+        let mut poised = Vec::new();
+        if let Some(entrance) = self.entrance() {
+            for (number, call) in calls.iter().enumerate() {
+                poised.push(Running::poise(call, &entrance, &name(number))?);
+            }
+            for one in &mut poised {
+                let pid = one.pid();
+                one.until(|| self.lasting(pid).contains(&pid))?;
+            }
+        }
         let (begun, before) = (Instant::now(), self.cpu(daemon)?);
-        let mut running = Vec::new();
-        for (number, call) in calls.iter().enumerate() {
-            running.push(self.start(call, &format!("client-{number}"))?);
+        let mut running = poised;
+        running.iter_mut().try_for_each(Running::go)?;
+        for (number, call) in calls.iter().enumerate().skip(running.len()) {
+            running.push(self.start(call, &name(number))?);
         }
         for (one, call) in running.iter_mut().zip(calls) {
             let status = one.wait()?;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 use layer_digest::{Algorithm, Digest, Hasher};
@@ -28,12 +29,12 @@ pub fn index_sum(file: &File, tar_size: u64) -> io::Result<Digest> {
     let mut at = HEAD.checked_add(tar_size).filter(|end| *end <= size).ok_or(io::ErrorKind::UnexpectedEof)?;
     let mut number = 0u64;
     let mut buffer = vec![0; 32 * PIECE];
-    while at < size {
-        let skipped = (data_from(file, at)?.unwrap_or(size) - at) / PIECE as u64;
+    while let Some(data) = data_from(file, at, size)? {
+        let skipped = (data.start - at) / PIECE as u64;
         number += skipped;
         at += skipped * PIECE as u64;
         // As far as there are data, in whole pieces.
-        let data = hole_from(file, at, size)?.saturating_sub(at).max(1).next_multiple_of(PIECE as u64).min(size - at);
+        let data = (data.end - at).next_multiple_of(PIECE as u64).min(size - at);
         let len = usize::try_from(data).map_or(buffer.len(), |data| data.min(buffer.len()));
         file.read_exact_at(&mut buffer[..len], at)?;
         for piece in buffer[..len].chunks(PIECE) {
@@ -48,26 +49,18 @@ pub fn index_sum(file: &File, tar_size: u64) -> io::Result<Digest> {
     Ok(hasher.finish())
 }
 
-/// Where the first data lie from a place on; `None` if there are only holes. File systems that know no holes have data everywhere.
-fn data_from(file: &File, at: u64) -> io::Result<Option<u64>> {
-    match rustix::fs::seek(file, SeekFrom::Data(at)) {
-        Ok(data) => Ok(Some(data)),
-        Err(Errno::NXIO) => Ok(None),
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(at)),
-        Err(error) => Err(error.into()),
+/// Where the first data lie from a place on, and before `size`; `None` if there are only holes. File systems that know no holes have data everywhere.
+fn data_from(file: &File, at: u64, size: u64) -> io::Result<Option<Range<u64>>> {
+    let start = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+        Err(Errno::NXIO) => return Ok(None),
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok((at < size).then_some(at..size)),
+        start => start?,
+    };
+    if start >= size {
+        return Ok(None);
     }
-}
-
-/// Where the first hole behind the data at a place begins, at most at `size`.
-fn hole_from(file: &File, at: u64, size: u64) -> io::Result<u64> {
-    match data_from(file, at)? {
-        None => Ok(size),
-        Some(data) => match rustix::fs::seek(file, SeekFrom::Hole(data)) {
-            Ok(hole) => Ok(hole.min(size)),
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(size),
-            Err(error) => Err(error.into()),
-        },
-    }
+    let end = rustix::fs::seek(file, SeekFrom::Hole(start))?;
+    Ok(Some(start..end.clamp(start + 1, size)))
 }
 
 #[cfg(test)]

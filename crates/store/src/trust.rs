@@ -10,7 +10,7 @@ use std::io::{Read as _, Seek as _};
 use std::sync::{Arc, PoisonError};
 
 use layer_digest::{Algorithm, BlobId, DiffId, Hasher};
-use layer_fs::{Dir, FileKind};
+use layer_fs::Dir;
 use rustix::fs::{AtFlags, Mode, RenameFlags};
 
 use crate::blobs::blob_name;
@@ -127,10 +127,6 @@ impl Store {
             };
             if let Some(folder) = found(dir.open_dir(FOLDER))? {
                 return Ok(Some(LayerFiles::Folder(folder)));
-            }
-            // Whatever else has that name could keep us waiting.
-            if dir.stat(IMAGE)?.is_none_or(|stat| FileKind::of(&stat) != FileKind::File) {
-                return Ok(None);
             }
             Ok(found(dir.open_file(IMAGE))?.map(LayerFiles::Image))
         };

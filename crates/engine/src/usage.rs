@@ -15,10 +15,10 @@ use crate::lookup::{self, Found};
 use crate::names::is_used;
 use crate::{Engine, EngineError};
 
-/// What a store takes on the disk, in bytes as `du` counts them.
+/// What the images of a store take on the disk, in bytes as `du` counts them.
 #[derive(Clone, Debug)]
 pub struct DiskUsage {
-    /// All images, with what is on its way to be one: what `du` counts for `blobs/`, `layers/` and `ingest/`.
+    /// All in all: what `du` counts for `blobs/`, `layers/` and `ingest/`.
     pub total: u64,
     /// Packed layers and documents.
     pub blobs: u64,
@@ -26,9 +26,7 @@ pub struct DiskUsage {
     pub layers: u64,
     /// Blobs that have come in part.
     pub partials: u64,
-    /// What mounts take beside that: what was copied for them, and what was written to them.
-    pub mounts: u64,
-    /// Of what images take, what no image consists of: a running pull needs it, or nobody.
+    /// Of all that, what no image consists of: a running pull needs it, or nobody.
     pub leftovers: u64,
     /// What a prune of all images would free now: all but what mounted and pinned images and running pulls need.
     pub reclaimable: u64,
@@ -121,13 +119,23 @@ impl Shares {
 }
 
 impl Engine {
-    /// What the store takes on the disk, and each image in it.
+    /// What images take on the disk, all and each.
     ///
     /// # Errors
     ///
     /// When the disk fails, or the record of a layer can't be read.
     pub async fn disk_usage(&self) -> Result<DiskUsage, EngineError> {
         self.blocking(disk_usage).await
+    }
+
+    /// What mounts take on the disk beside their images, in bytes as `du` counts them: what was copied for them, and what was written to them. Their
+    /// trees are walked through.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub async fn mount_usage(&self) -> Result<u64, EngineError> {
+        self.blocking(|shared| shared.mounts.allocated(&shared.store)).await
     }
 
     /// For each image the bytes of content that other images consist of, too: a part of [`ImageSummary::size`].
@@ -176,7 +184,6 @@ fn disk_usage(shared: &Shared) -> Result<DiskUsage, EngineError> {
         blobs: sum(&mut shares.holdings.blobs.values()),
         layers: sum(&mut shares.holdings.layers.values()),
         partials,
-        mounts: shared.mounts.allocated(&shared.store)?,
         leftovers: shares.bytes(|thing| thing.users == 0).saturating_add(partials),
         reclaimable: unneeded.saturating_add(idle),
         images,

@@ -72,7 +72,7 @@ pub(super) async fn docker(
     )
 )]
 pub(super) async fn store(State(app): State<App>) -> Result<Response, Failure> {
-    let store = app.engine.disk_usage().await?;
+    let (store, mounts) = (app.engine.disk_usage().await?, app.engine.mount_usage().await?);
     let image = |usage: layer_engine::ImageUsage| ImageUsage {
         id: usage.image.id.to_string(),
         names: if usage.image.repo_tags.is_empty() { usage.image.repo_digests } else { usage.image.repo_tags },
@@ -84,11 +84,11 @@ pub(super) async fn store(State(app): State<App>) -> Result<Response, Failure> {
         last_used: usage.last_used.map(jiff::Timestamp::as_second),
     };
     Ok(answer::found(&StoreUsage {
-        total: store.total.saturating_add(store.mounts),
+        total: store.total.saturating_add(mounts),
         blobs: store.blobs,
         layers: store.layers,
         partials: store.partials,
-        mounts: store.mounts,
+        mounts,
         leftovers: store.leftovers,
         reclaimable: store.reclaimable,
         images: store.images.into_iter().map(image).collect(),

@@ -67,6 +67,17 @@ fn root_an_open_file_keeps_the_mount_and_its_holder_is_named() {
 }
 
 #[test]
+fn root_what_is_detached_is_seen_by_nobody_but_its_users() {
+    let place = Place::new();
+    let target = mounted(&place);
+    let folder = layer_fs::Dir::open(&target).unwrap();
+    detach(&target).unwrap();
+    assert!(!is_mounted(&target).unwrap());
+    assert!(folder.stat("file").unwrap().is_some());
+    assert!(matches!(detach(&target), Err(MountError::NotMounted { .. })));
+}
+
+#[test]
 fn root_a_working_folder_keeps_the_mount_and_its_holder_is_named() {
     let place = Place::new();
     let target = mounted(&place);
